@@ -1,0 +1,27 @@
+#pragma once
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace decovec {
+
+/// One line of a training set.
+struct Example {
+  std::string query;
+  std::vector<std::string> positives;  ///< at least one
+  std::vector<std::string> negatives;  ///< hard negatives, perhaps none
+};
+
+/// A training set in memory.
+struct Dataset {
+  std::string name;
+  std::vector<Example> examples;
+
+  /// Reads JSONL files of {"query": "...", "pos": ["..."], "neg": ["..."]} ("neg" may be absent). Strict: a
+  /// wrong line is a std::runtime_error that names file, line and field, a positive among its own negatives
+  /// included.
+  static Dataset load(const std::string& name, const std::vector<std::filesystem::path>& files);
+};
+
+}  // namespace decovec

@@ -1,0 +1,21 @@
+#pragma once
+
+/// All of decovec's public headers.
+#include "decovec/data/batch_sampler.hpp"
+#include "decovec/data/dataset.hpp"
+#include "decovec/eval/classifiers.hpp"
+#include "decovec/eval/metrics.hpp"
+#include "decovec/eval/tasks.hpp"
+#include "decovec/io/lines.hpp"
+#include "decovec/io/npy.hpp"
+#include "decovec/io/safetensors.hpp"
+#include "decovec/loss/info_nce.hpp"
+#include "decovec/loss/relation.hpp"
+#include "decovec/model/embedder.hpp"
+#include "decovec/search/bm25.hpp"
+#include "decovec/search/top_k.hpp"
+#include "decovec/text/tokenizer.hpp"
+#include "decovec/train/recipe.hpp"
+#include "decovec/train/train.hpp"
+#include "decovec/world/random.hpp"
+#include "decovec/world/world.hpp"

@@ -1,0 +1,115 @@
+#pragma once
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <ATen/core/Tensor.h>
+
+#include "decovec/model/heads.hpp"
+#include "decovec/model/pooling.hpp"
+#include "decovec/model/token_batch.hpp"
+#include "decovec/model/transformer.hpp"
+#include "decovec/text/tokenizer.hpp"
+
+namespace decovec {
+
+/// What to load a folder as. Fields left empty follow the folder.
+struct LoadOptions {
+  /// cpu or cuda. CUDA libraries are loaded when a CUDA device is asked for.
+  at::Device device = at::kCPU;
+  /// The weights' dtype in memory; the folder's own where empty. float16 on a CPU computes in float32.
+  std::optional<at::ScalarType> dtype;
+  /// Overrides the mask that the folder states.
+  std::optional<Attention> attention;
+  /// How to pool where the folder does not say, or instead of what it says.
+  std::optional<Pooling> pooling;
+  /// EOS after each text: overrides the folder. Where empty, a folder that becomes an embedder by `pooling`
+  /// gets EOS for last_token and latent_attention, and follows its tokenizer for mean.
+  std::optional<bool> eos;
+  /// The longest text in ids; 0: the folder's.
+  int64_t max_length = 0;
+  /// Sizes of a latent attention that the folder does not have; head_dim and latent_dim 0: the hidden size.
+  LatentAttentionConfig latent_attention = {.head_dim = 0, .latent_dim = 0};
+  /// Whether a folder without latent attention may get a fresh one (to be trained); false refuses.
+  bool fresh_weights = true;
+  /// Draws fresh weights.
+  uint64_t seed = 1;
+};
+
+struct EncodeOptions {
+  /// The instruction put before every text; the folder's default prompt (most have none) where empty.
+  std::optional<std::string> prompt;
+  /// Ids at most, special ones counted; 0: the model's.
+  int64_t max_length = 0;
+  /// What to do with a text longer than that.
+  Truncate truncate = Truncate::error;
+  /// Tokens computed at once: more is faster up to a point and takes more memory.
+  int64_t batch_tokens = 4096;
+  /// Called now and then with the number of texts done, from the calling thread.
+  std::function<void(int64_t done, int64_t total)> on_progress;
+};
+
+/// The layouts of a saved embedder.
+enum class FolderLayout { plain_decoder, nv_embed, sentence_transformers };
+
+/// A model that turns texts into vectors: tokenizer, transformer, pooling, normalisation, prompts.
+///
+/// Const calls are thread-safe. Public data is what training changes and what programs show.
+class Embedder {
+ public:
+  /// Reads a model folder: NV-Embed's layout, a sentence-transformers folder, or a plain decoder (which needs
+  /// `options.pooling`). Nothing is downloaded. Throws std::runtime_error for a folder that is broken or that
+  /// decovec would have to guess about, std::invalid_argument for options that contradict it.
+  static Embedder load(const std::filesystem::path& folder, const LoadOptions& options = {});
+
+  /// A model with random weights, drawn by options.seed: the recipe's [model.new].
+  static Embedder create(const ModelConfig& config, std::shared_ptr<const Tokenizer> tokenizer,
+                         const LoadOptions& options);
+
+  /// Writes the folder whole (its name appears last): NV-Embed's layout for latent attention, else a
+  /// sentence-transformers folder. Weights in `dtype`, or as they are. Throws std::runtime_error where the
+  /// folder exists and is not empty.
+  void save(const std::filesystem::path& folder, std::optional<at::ScalarType> dtype = std::nullopt) const;
+
+  /// texts to vectors [N, D], float32 on the CPU, in the order given. A text's vector does not depend on the
+  /// others.
+  at::Tensor encode(const std::vector<std::string>& texts, const EncodeOptions& options = {}) const;
+
+  /// The path that encode and training share: packed tokens to embeddings [B, D], with a graph where
+  /// gradients are enabled and the weights require them.
+  at::Tensor embed(const TokenBatch& batch, const ForwardOptions& options = {}) const;
+
+  /// Text to ids by this model's rule. `index` names the text in errors.
+  TokenSequence sequence(std::string_view instruction, std::string_view text,
+                         Truncate truncate = Truncate::error, int64_t max_length = 0) const;
+
+  /// The prompt saved under a name. Throws std::invalid_argument that lists the names there are.
+  const std::string& prompt(const std::string& name) const;
+
+  /// Every trained tensor under the name it is saved with.
+  std::vector<Parameter> parameters() const;
+  /// D.
+  int64_t dimensions() const { return transformer.config.hidden_size; }
+  at::Device device() const { return transformer.embedding.device(); }
+  at::ScalarType dtype() const { return transformer.embedding.scalar_type(); }
+
+  std::shared_ptr<const Tokenizer> tokenizer;
+  SequenceRule rule;
+  Transformer transformer;
+  Pooling pooling = Pooling::mean;
+  std::optional<LatentAttention> latents;             ///< set for Pooling::latent_attention
+  std::vector<Head> heads = {Normalize{}};            ///< what follows the pooling, in order
+  std::map<std::string, std::string> prompts;         ///< name to instruction
+  std::string default_prompt;                         ///< a name in `prompts`, or empty
+  FolderLayout layout = FolderLayout::plain_decoder;  ///< what it was loaded from
+};
+
+/// Cosine of every row of `a` [N, D] with every row of `b` [M, D]: [N, M].
+at::Tensor similarity(const at::Tensor& a, const at::Tensor& b);
+
+}  // namespace decovec

@@ -1,0 +1,54 @@
+#pragma once
+#include <string>
+#include <vector>
+
+#include <ATen/core/Tensor.h>
+
+#include "decovec/model/model_config.hpp"
+#include "decovec/model/parameter.hpp"
+#include "decovec/model/token_batch.hpp"
+#include "decovec/world/random.hpp"
+
+namespace decovec {
+
+/// Weights of one decoder layer. Matrices are [out, in].
+struct TransformerLayer {
+  at::Tensor attention_norm;  ///< [H]
+  at::Tensor qkv;             ///< [(heads + 2 kv_heads) head_dim, H]: rows of q, k, v
+  at::Tensor attention_out;   ///< [H, heads head_dim]
+  at::Tensor mlp_norm;        ///< [H]
+  at::Tensor gate_up;         ///< [2 I, H]: rows of gate, up
+  at::Tensor down;            ///< [H, I]
+};
+
+/// A decoder without its language-model head.
+struct Transformer {
+  ModelConfig config;
+  at::Tensor embedding;  ///< [V, H]
+  std::vector<TransformerLayer> layers;
+  at::Tensor norm;  ///< [H]
+};
+
+struct ForwardOptions {
+  /// Recompute each layer in the backward pass rather than keep its intermediate values: about a third more
+  /// work for memory of one layer. Only `backward()` works through it.
+  bool gradient_checkpointing = false;
+};
+
+/// Tensors of the right shapes and no values; dtype and device as given.
+Transformer empty_transformer(const ModelConfig& config, at::ScalarType dtype, at::Device device);
+
+/// Matrices drawn from N(0, 0.02), norms one; each tensor's draw is keyed by its name.
+void initialise(Transformer& transformer, RandomKey key);
+
+/// Every weight, under `prefix` + the names of Hugging Face's base model
+/// ("layers.0.self_attn.q_proj.weight").
+std::vector<Parameter> parameters(const Transformer& transformer, const std::string& prefix = "");
+
+/// The states after the final norm: [T, H] in the weights' compute dtype (float16 weights on a CPU compute in
+/// float32). A sequence's rows do not depend on the other sequences. With gradients enabled and weights that
+/// require them, the result carries the graph. Source: transformers' Mistral (models of that skeleton).
+at::Tensor forward(const Transformer& transformer, const TokenBatch& batch,
+                   const ForwardOptions& options = {});
+
+}  // namespace decovec

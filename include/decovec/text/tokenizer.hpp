@@ -1,0 +1,88 @@
+#pragma once
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace decovec {
+
+/// Turns text into ids. One interface for every kind of tokenizer file; immutable, so calls are thread-safe.
+class Tokenizer {
+ public:
+  virtual ~Tokenizer() = default;
+
+  /// Reads the tokenizer of a model folder: tokenizer.model (sentencepiece) with the added tokens of
+  /// tokenizer_config.json and added_tokens.json. Throws std::runtime_error.
+  static std::shared_ptr<const Tokenizer> load(const std::filesystem::path& folder);
+  /// A bare sentencepiece model file, with no added tokens.
+  static std::shared_ptr<const Tokenizer> from_sentencepiece(const std::filesystem::path& file);
+
+  /// The ids of a text alone, nothing put before or after it. Special and added tokens inside the text become
+  /// their ids; each stretch between them is tokenized by itself. Throws std::invalid_argument for text that
+  /// is not UTF-8.
+  virtual std::vector<int64_t> ids(std::string_view text) const = 0;
+
+  /// Ids are in [0, size()).
+  virtual int64_t size() const = 0;
+  virtual std::optional<int64_t> bos() const = 0;
+  virtual std::optional<int64_t> eos() const = 0;
+};
+
+/// What is put after a text's last piece.
+enum class EndOfText {
+  none,
+  kept,  ///< EOS, kept when a text is cut at the maximal length (a tokenizer's template)
+  cut,   ///< EOS as part of the text, lost when a text is cut (NV-Embed's literal "</s>")
+};
+
+/// Which states of an instruction's tokens are pooled. All of them are always attended to.
+enum class InstructionPooling {
+  pooled,
+  /// NV-Embed: as many positions are left out, from the first (BOS) on, as the instruction alone has pieces.
+  nv_embed,
+  /// sentence-transformers' include_prompt = false: as many as the tokenized prompt has ids, BOS counted, EOS
+  /// not.
+  sentence_transformers,
+};
+
+/// How a text becomes a sequence of ids: what a model was trained with, saved with it.
+struct SequenceRule {
+  bool bos = true;                                              ///< BOS before the text
+  EndOfText eos = EndOfText::none;                              ///< EOS after it
+  InstructionPooling instruction = InstructionPooling::pooled;  ///< which positions are pooled
+  int64_t max_length = 512;                                     ///< ids at most, special ones counted
+};
+
+/// What to do with a text longer than the maximal length.
+enum class Truncate {
+  error,  ///< refuse it
+  right,  ///< drop its end
+};
+
+struct TokenSequence {
+  std::vector<int64_t> ids;
+  int64_t pool_begin = 0;  ///< the first pooled position; ids.size() where none is pooled
+  bool truncated = false;
+};
+
+/// Tokenizes instruction + text as one string, by the rule. `max_length` 0 means the rule's; a longer one is
+/// allowed. Throws std::invalid_argument for a text too long (Truncate::error), and where the rule asks for a
+/// BOS or EOS that the tokenizer does not have.
+TokenSequence make_sequence(const Tokenizer& tokenizer, const SequenceRule& rule,
+                            std::string_view instruction, std::string_view text,
+                            Truncate truncate = Truncate::error, int64_t max_length = 0);
+
+/// Reads BOS/EOS flags of a folder's tokenizer_config.json (add_bos_token default true, add_eos_token default
+/// false).
+SequenceRule read_sequence_rule(const std::filesystem::path& folder);
+
+/// Writes what `Tokenizer::load`, transformers and sentence-transformers need into a folder: tokenizer.model,
+/// tokenizer.json, tokenizer_config.json, special_tokens_map.json. Throws std::runtime_error where the
+/// sentencepiece model has a setting that tokenizer.json cannot express exactly, and names it.
+void save_tokenizer(const Tokenizer& tokenizer, const SequenceRule& rule,
+                    const std::filesystem::path& folder);
+
+}  // namespace decovec
