@@ -1,5 +1,6 @@
 // Whole files and folders: read in one piece, and appear in one piece (written aside, flushed, renamed).
 #pragma once
+#include <cstdint>
 #include <filesystem>
 #include <string>
 #include <string_view>
@@ -12,27 +13,36 @@ std::string read_file(const std::filesystem::path& file);
 /// Writes a file whole: a temporary file beside it, flushed to disk, renamed over the final name.
 void write_file(const std::filesystem::path& file, std::string_view bytes);
 
-/// A file under construction beside its final name; removed again unless `commit` was reached.
+/// A file under construction, hidden beside its final name; removed again unless `commit` was reached.
+///
+/// Fill it through `write`, or by the path with somebody else's writer. A link at the final name is replaced,
+/// not followed.
 class StagedFile {
  public:
+  /// Creates the staged file. Throws std::runtime_error where the parent folder is missing or closed to us,
+  /// or the final name is taken by something other than a file.
   explicit StagedFile(std::filesystem::path final_path);
   ~StagedFile();
   StagedFile(const StagedFile&) = delete;
   StagedFile& operator=(const StagedFile&) = delete;
 
   const std::filesystem::path& path() const { return staged_; }
+  /// Appends bytes. Throws std::runtime_error, for instance on a full disk.
+  void write(std::string_view bytes);
+  /// Overwrites bytes at an offset from the file's start; the place of the next `write` stays.
+  void write_at(int64_t offset, std::string_view bytes);
   /// Flushes the staged file to disk and renames it over the final name.
   void commit();
 
  private:
   std::filesystem::path final_, staged_;
-  bool committed_ = false;
+  int descriptor_ = -1;
 };
 
-/// A folder under construction beside its final name; removed again unless `commit` was reached.
+/// A folder under construction, hidden beside its final name; removed again unless `commit` was reached.
 class StagedFolder {
  public:
-  /// Creates the staging folder (and missing parents).
+  /// Creates the staging folder (and missing parents, which stay).
   explicit StagedFolder(std::filesystem::path final_path);
   ~StagedFolder();
   StagedFolder(const StagedFolder&) = delete;

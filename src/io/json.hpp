@@ -44,6 +44,10 @@ class JsonObject {
   JsonObject object(const std::string& key) const;
 
  private:
+  const Json* find(const std::string& key) const;  // null where absent or null
+  const Json& at(const std::string& key, std::string_view expected) const;
+  [[noreturn]] void mismatch(const std::string& key, std::string_view expected, const Json& got) const;
+
   Json json_;
   std::string where_;
 };

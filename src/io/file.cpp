@@ -1,0 +1,177 @@
+#include "io/file.hpp"
+
+#include <atomic>
+#include <cerrno>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <system_error>
+#include <unistd.h>
+
+#include "io/error.hpp"
+
+namespace decovec {
+namespace fs = std::filesystem;
+namespace {
+
+std::string reason(int code) { return std::generic_category().message(code); }
+
+template <class Call>
+auto retried(Call&& call) {  // a signal may interrupt a system call before it did anything
+  auto result = call();
+  while (result < 0 && errno == EINTR) result = call();
+  return result;
+}
+
+int open_to_read(const fs::path& path) {
+  const int descriptor = retried([&] { return ::open(path.c_str(), O_RDONLY | O_CLOEXEC); });
+  if (descriptor < 0) fail("{}: cannot open: {}", path.string(), reason(errno));
+  return descriptor;
+}
+
+// Writes all bytes through `write_some(pointer, size)`, which may take them in pieces.
+template <class WriteSome>
+void write_all(std::string_view bytes, const fs::path& final_path, WriteSome&& write_some) {
+  while (!bytes.empty()) {
+    const ssize_t written = retried([&] { return write_some(bytes.data(), bytes.size()); });
+    if (written < 0) fail("{}: cannot write: {}", final_path.string(), reason(errno));
+    bytes.remove_prefix(static_cast<size_t>(written));
+  }
+}
+
+// Flushes a file or a folder (its list of names) to disk.
+void flush_to_disk(const fs::path& path) {
+  const int descriptor = open_to_read(path);
+  const int result = retried([&] { return ::fsync(descriptor); });
+  const int code = errno;
+  ::close(descriptor);
+  // EINVAL: the file system has nothing to flush for this kind of thing.
+  if (result < 0 && code != EINVAL) fail("{}: cannot flush to disk: {}", path.string(), reason(code));
+}
+
+// An absolute path whose last part is a name, as staging needs it.
+fs::path named(const fs::path& path) {
+  fs::path absolute = fs::absolute(path);
+  if (!absolute.has_filename()) absolute = absolute.parent_path();  // "folder/"
+  const fs::path name = absolute.filename();
+  if (path.empty() || name.empty() || name == "." || name == "..")
+    reject("'{}': expected the name of a file or folder to write", path.string());
+  return absolute;
+}
+
+// Calls `create(path)` with fresh hidden names beside `final_path` until one is not taken; `create` returns
+// whether it was. The same folder keeps the rename atomic.
+template <class Create>
+fs::path make_staged(const fs::path& final_path, Create&& create) {
+  static std::atomic<uint64_t> counter{0};
+  while (true) {
+    fs::path staged = final_path.parent_path() /
+                      fmt::format(".decovec-{}-{}.tmp", static_cast<int64_t>(::getpid()), counter++);
+    if (create(staged)) return staged;
+  }
+}
+
+void rename_and_flush(const fs::path& from, const fs::path& to) {
+  if (::rename(from.c_str(), to.c_str()) != 0) {
+    if (errno == EEXIST || errno == ENOTEMPTY || errno == ENOTDIR)
+      fail("{}: already exists and is not an empty folder; choose another name or remove it", to.string());
+    fail("{}: cannot rename the finished '{}' to it: {}", to.string(), from.filename().string(),
+         reason(errno));
+  }
+  flush_to_disk(to.parent_path());
+}
+
+}  // namespace
+
+std::string read_file(const fs::path& file) {
+  const int descriptor = open_to_read(file);
+  std::string bytes;
+  size_t size = 0;
+  while (true) {
+    if (bytes.size() < size + 4096) bytes.resize(2 * size + (size_t{64} << 10));
+    const ssize_t got = retried([&] { return ::read(descriptor, bytes.data() + size, bytes.size() - size); });
+    if (got <= 0) {
+      const int code = errno;
+      ::close(descriptor);
+      if (got < 0) fail("{}: cannot read: {}", file.string(), reason(code));
+      bytes.resize(size);
+      return bytes;
+    }
+    size += static_cast<size_t>(got);
+  }
+}
+
+void write_file(const fs::path& file, std::string_view bytes) {
+  StagedFile staged(file);
+  staged.write(bytes);
+  staged.commit();
+}
+
+StagedFile::StagedFile(fs::path final_path) : final_(named(final_path)) {
+  std::error_code ignored;
+  const fs::file_status status = fs::status(final_, ignored);
+  if (fs::exists(status) && !fs::is_regular_file(status))
+    fail("{}: exists and is not a file; choose another name", final_.string());
+  staged_ = make_staged(final_, [&](const fs::path& path) {
+    descriptor_ =
+        retried([&] { return ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666); });
+    if (descriptor_ < 0 && errno != EEXIST)
+      fail("{}: cannot create a file in '{}': {}", final_.string(), final_.parent_path().string(),
+           reason(errno));
+    return descriptor_ >= 0;
+  });
+}
+
+StagedFile::~StagedFile() {
+  if (descriptor_ < 0) return;
+  ::close(descriptor_);
+  ::unlink(staged_.c_str());
+}
+
+void StagedFile::write(std::string_view bytes) {
+  write_all(bytes, final_, [&](const char* data, size_t size) { return ::write(descriptor_, data, size); });
+}
+
+void StagedFile::write_at(int64_t offset, std::string_view bytes) {
+  write_all(bytes, final_, [&](const char* data, size_t size) {
+    const ssize_t written = ::pwrite(descriptor_, data, size, offset);
+    offset += std::max<ssize_t>(written, 0);
+    return written;
+  });
+}
+
+void StagedFile::commit() {
+  flush_to_disk(staged_);
+  rename_and_flush(staged_, final_);
+  ::close(descriptor_);
+  descriptor_ = -1;
+}
+
+StagedFolder::StagedFolder(fs::path final_path) : final_(named(final_path)) {
+  std::error_code error;
+  fs::create_directories(final_.parent_path(), error);
+  if (error)
+    fail("{}: cannot create the folder '{}': {}", final_.string(), final_.parent_path().string(),
+         error.message());
+  staged_ = make_staged(final_, [&](const fs::path& path) {
+    if (::mkdir(path.c_str(), 0777) == 0) return true;
+    if (errno != EEXIST)
+      fail("{}: cannot create a folder in '{}': {}", final_.string(), final_.parent_path().string(),
+           reason(errno));
+    return false;
+  });
+}
+
+StagedFolder::~StagedFolder() {
+  std::error_code ignored;
+  if (!committed_) fs::remove_all(staged_, ignored);
+}
+
+void StagedFolder::commit() {
+  for (const fs::directory_entry& entry : fs::recursive_directory_iterator(staged_))
+    if (!entry.is_symlink() && (entry.is_regular_file() || entry.is_directory())) flush_to_disk(entry.path());
+  flush_to_disk(staged_);
+  rename_and_flush(staged_, final_);
+  committed_ = true;
+}
+
+}  // namespace decovec
