@@ -9,6 +9,8 @@
 
 namespace decovec {
 
+struct SequenceRule;
+
 /// Turns text into ids. One interface for every kind of tokenizer file; immutable, so calls are thread-safe.
 class Tokenizer {
  public:
@@ -17,7 +19,7 @@ class Tokenizer {
   /// Reads the tokenizer of a model folder: tokenizer.model (sentencepiece) with the added tokens of
   /// tokenizer_config.json and added_tokens.json. Throws std::runtime_error.
   static std::shared_ptr<const Tokenizer> load(const std::filesystem::path& folder);
-  /// A bare sentencepiece model file, with no added tokens.
+  /// A bare sentencepiece model file, with no added tokens but its own control and user-defined pieces.
   static std::shared_ptr<const Tokenizer> from_sentencepiece(const std::filesystem::path& file);
 
   /// The ids of a text alone, nothing put before or after it. Special and added tokens inside the text become
@@ -29,6 +31,11 @@ class Tokenizer {
   virtual int64_t size() const = 0;
   virtual std::optional<int64_t> bos() const = 0;
   virtual std::optional<int64_t> eos() const = 0;
+  /// True for BOS, EOS, the unknown token and every other special token: ids that stand for no text.
+  virtual bool is_special(int64_t id) const = 0;
+
+  /// What `save_tokenizer` does.
+  virtual void save(const SequenceRule& rule, const std::filesystem::path& folder) const = 0;
 };
 
 /// What is put after a text's last piece.
@@ -75,13 +82,16 @@ TokenSequence make_sequence(const Tokenizer& tokenizer, const SequenceRule& rule
                             std::string_view instruction, std::string_view text,
                             Truncate truncate = Truncate::error, int64_t max_length = 0);
 
-/// Reads BOS/EOS flags of a folder's tokenizer_config.json (add_bos_token default true, add_eos_token default
-/// false).
+/// Reads a folder's tokenizer_config.json: add_bos_token (default true), add_eos_token (default false, true
+/// is EndOfText::kept) and model_max_length, where it says one. The rest are SequenceRule's defaults; so are
+/// all for a folder without that file. Throws std::runtime_error.
 SequenceRule read_sequence_rule(const std::filesystem::path& folder);
 
-/// Writes what `Tokenizer::load`, transformers and sentence-transformers need into a folder: tokenizer.model,
-/// tokenizer.json, tokenizer_config.json, special_tokens_map.json. Throws std::runtime_error where the
-/// sentencepiece model has a setting that tokenizer.json cannot express exactly, and names it.
+/// Writes what `Tokenizer::load`, transformers and sentence-transformers need into an existing folder:
+/// tokenizer.model (the bytes that were loaded), tokenizer.json, tokenizer_config.json,
+/// special_tokens_map.json. They put BOS and a kept EOS around a text; a cut EOS is the caller's to append.
+/// Throws std::runtime_error where the sentencepiece model has a setting that tokenizer.json cannot express
+/// exactly, and names it.
 void save_tokenizer(const Tokenizer& tokenizer, const SequenceRule& rule,
                     const std::filesystem::path& folder);
 
