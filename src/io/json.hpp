@@ -28,7 +28,8 @@ class JsonObject {
   static JsonObject read(const std::filesystem::path& file);
 
   bool has(const std::string& key) const;  // present and not null
-  const Json& raw() const { return json_; }
+  const Json& raw() const& { return json_; }
+  const Json& raw() && = delete;  // a loop over a temporary's value would outlive it: name the object first
   const std::string& where() const { return where_; }
 
   std::string string(const std::string& key) const;
