@@ -14,7 +14,7 @@ struct Embeddings {
 
 struct InfoNceOptions {
   /// Cosines are divided by it. Smaller looks harder at the hardest negatives; published models use 0.01 to
-  /// 0.05.
+  /// 0.05. At least 1e-6, where float32's rounding of a cosine is all that is left.
   double temperature = 0.05;
 };
 
@@ -24,7 +24,9 @@ struct InfoNceOptions {
 ///
 /// A row's candidates are its positive and its negatives by `relation`. Rows need not have unit length;
 /// cosine is taken here, in float32 at least. The shares of disjoint row ranges add up to the mean, whatever
-/// the ranges are. Returns a scalar. Source: van den Oord et al. 2018, arXiv:1807.03748.
+/// the ranges are. Returns a scalar, with a graph where the embeddings have one. A zero row has cosine 0.
+/// Throws std::invalid_argument for shapes that differ from the relation's, a temperature out of range, and
+/// what `validate` refuses. Source: van den Oord et al. 2018, arXiv:1807.03748.
 at::Tensor info_nce(const Embeddings& embeddings, const Relation& relation,
                     const InfoNceOptions& options = {});
 
