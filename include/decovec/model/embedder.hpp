@@ -54,6 +54,13 @@ struct EncodeOptions {
   std::function<void(int64_t done, int64_t total)> on_progress;
 };
 
+/// A text that cannot become a sequence: too long, or not UTF-8. what() reads "text 17: ...".
+struct TextError : std::invalid_argument {
+  TextError(int64_t text, const std::string& reason);
+  int64_t text;        ///< its index in the call, from 0
+  std::string reason;  ///< without the index
+};
+
 /// The layouts of a saved embedder.
 enum class FolderLayout { plain_decoder, nv_embed, sentence_transformers };
 
@@ -84,7 +91,7 @@ class Embedder {
   /// gradients are enabled and the weights require them.
   at::Tensor embed(const TokenBatch& batch, const ForwardOptions& options = {}) const;
 
-  /// Text to ids by this model's rule. `index` names the text in errors.
+  /// Text to ids by this model's rule (see make_sequence).
   TokenSequence sequence(std::string_view instruction, std::string_view text,
                          Truncate truncate = Truncate::error, int64_t max_length = 0) const;
 

@@ -1,0 +1,30 @@
+#include "model/device.hpp"
+
+#include <dlfcn.h>
+
+#include <ATen/Context.h>
+#include <ATen/detail/CUDAHooksInterface.h>
+
+#include "io/error.hpp"
+
+namespace decovec {
+
+void prepare_device(at::Device device) {
+  if (device.is_cpu()) return;
+  if (!device.is_cuda()) reject("device: expected cpu or cuda, got {}", device.str());
+  if (!at::hasCUDA() && !dlopen("libtorch_cuda.so", RTLD_NOW | RTLD_GLOBAL)) {
+    const char* reason = dlerror();
+    fail(
+        "device cuda: LibTorch's CUDA library does not load ({}); install a LibTorch with CUDA and its "
+        "NVIDIA libraries",
+        reason != nullptr ? reason : "no reason given");
+  }
+  const int devices = at::hasCUDA() ? at::detail::getCUDAHooks().deviceCount() : 0;
+  if (devices == 0)
+    fail("device cuda: no CUDA device found; check the driver with nvidia-smi, or use the cpu");
+  if (device.has_index() && device.index() >= devices) {
+    fail("device {}: expected an index below {}", device.str(), devices);
+  }
+}
+
+}  // namespace decovec

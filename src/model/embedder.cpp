@@ -1,0 +1,105 @@
+#include "decovec/model/embedder.hpp"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <ATen/core/grad_mode.h>
+
+#include "io/error.hpp"
+#include "model/folder.hpp"
+
+namespace decovec {
+namespace {
+
+// Texts tokenized before the first of them is computed: bounds the ids in memory, and leaves enough to sort
+// by length.
+constexpr int64_t kTextsPerBlock = 16384;
+
+// Tokenizes texts [begin, end) on all cores.
+std::vector<TokenSequence> tokenize(const Embedder& model, const std::vector<std::string>& texts,
+                                    int64_t begin, int64_t end, const std::string& prompt,
+                                    const EncodeOptions& options) {
+  std::vector<TokenSequence> sequences(static_cast<size_t>(end - begin));
+  at::parallel_for(begin, end, /*grain_size=*/64, [&](int64_t first, int64_t last) {
+    for (int64_t i = first; i < last; ++i) {
+      try {
+        sequences[static_cast<size_t>(i - begin)] =
+            model.sequence(prompt, texts[static_cast<size_t>(i)], options.truncate, options.max_length);
+      } catch (const std::invalid_argument& error) {
+        throw TextError(i, error.what());
+      }
+    }
+  });
+  return sequences;
+}
+
+}  // namespace
+
+TextError::TextError(int64_t text, const std::string& reason)
+    : std::invalid_argument(fmt::format("text {}: {}", text, reason)), text(text), reason(reason) {}
+
+at::Tensor Embedder::embed(const TokenBatch& batch, const ForwardOptions& options) const {
+  return at_boundary("Embedder::embed", [&] {
+    at::Tensor states = forward(transformer, batch, options);
+    if (pooling == Pooling::latent_attention) states = latent_attention(*latents, states);
+    const at::Tensor pooled =
+        pooling == Pooling::last_token ? last_token_pool(states, batch) : mean_pool(states, batch);
+    return apply(heads, pooled.scalar_type() == at::kDouble ? pooled : pooled.to(at::kFloat));
+  });
+}
+
+at::Tensor Embedder::encode(const std::vector<std::string>& texts, const EncodeOptions& options) const {
+  return at_boundary("Embedder::encode", [&] {
+    const at::NoGradGuard no_graph;
+    const std::string instruction =
+        options.prompt ? *options.prompt : (default_prompt.empty() ? std::string() : prompt(default_prompt));
+    const auto total = static_cast<int64_t>(texts.size());
+    at::Tensor embeddings = at::empty({total, dimensions()}, at::kFloat);
+    int64_t done = 0;
+    for (int64_t begin = 0; begin < total; begin += kTextsPerBlock) {
+      const int64_t end = std::min(begin + kTextsPerBlock, total);
+      const std::vector<TokenSequence> sequences = tokenize(*this, texts, begin, end, instruction, options);
+      for (const PackedBatch& packed : pack(sequences, options.batch_tokens, device())) {
+        const at::Tensor rows = at::tensor(packed.rows, at::kLong) + begin;
+        embeddings.index_copy_(0, rows, embed(packed.batch).to(at::kCPU, at::kFloat));
+        done += packed.batch.sequences();
+        if (options.on_progress) options.on_progress(done, total);
+      }
+    }
+    return embeddings;
+  });
+}
+
+TokenSequence Embedder::sequence(std::string_view instruction, std::string_view text, Truncate truncate,
+                                 int64_t max_length) const {
+  return make_sequence(*tokenizer, rule, instruction, text, truncate, max_length);
+}
+
+const std::string& Embedder::prompt(const std::string& name) const {
+  const auto found = prompts.find(name);
+  if (found != prompts.end()) return found->second;
+  std::string known;
+  for (const auto& entry : prompts) known += (known.empty() ? "" : ", ") + entry.first;
+  reject("prompt '{}': not among this model's prompts ({}); use one of them, or give the text itself", name,
+         known.empty() ? "it has none" : known);
+}
+
+std::vector<Parameter> Embedder::parameters() const {
+  if (pooling != Pooling::latent_attention) return decovec::parameters(transformer);
+  std::vector<Parameter> list = decovec::parameters(transformer, folder::kBackbonePrefix);
+  for (Parameter& parameter : decovec::parameters(*latents, folder::kLatentPrefix)) {
+    list.push_back(std::move(parameter));
+  }
+  return list;
+}
+
+at::Tensor similarity(const at::Tensor& a, const at::Tensor& b) {
+  return at_boundary("similarity", [&] {
+    if (a.dim() != 2 || b.dim() != 2 || a.size(1) != b.size(1)) {
+      reject("similarity: expected two matrices with equally many columns, got {} and {} dimensions",
+             fmt::join(a.sizes(), " x "), fmt::join(b.sizes(), " x "));
+    }
+    return at::mm(apply({Normalize{}}, a), apply({Normalize{}}, b).t());
+  });
+}
+
+}  // namespace decovec

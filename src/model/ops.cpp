@@ -1,0 +1,38 @@
+#include "model/ops.hpp"
+
+#include <ATen/ATen.h>
+
+namespace decovec {
+namespace {
+
+// MKL picks another kernel for products of few rows, whose sums round differently; from 12 rows on a row's
+// bits are the same for every number of rows (measured for float32).
+constexpr int64_t kRowsForInvariance = 12;
+
+}  // namespace
+
+at::ScalarType compute_dtype(const at::Tensor& weight) {
+  return weight.is_cpu() && weight.scalar_type() == at::kHalf ? at::kFloat : weight.scalar_type();
+}
+
+at::Tensor project(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
+  const at::Tensor w = weight.to(x.scalar_type());
+  const at::Tensor b = bias.defined() ? bias.to(x.scalar_type()) : bias;
+  const std::optional<at::Tensor> optional_bias = b.defined() ? std::optional(b) : std::nullopt;
+  const int64_t rows = x.size(0);
+  if (!x.is_cpu() || rows >= kRowsForInvariance) return at::linear(x, w, optional_bias);
+  const at::Tensor padded = at::constant_pad_nd(x, {0, 0, 0, kRowsForInvariance - rows});
+  return at::linear(padded, w, optional_bias).narrow(0, 0, rows);
+}
+
+at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double epsilon) {
+  const at::Tensor wide = x.scalar_type() == at::kDouble ? x : x.to(at::kFloat);
+  const at::Tensor scale = at::rsqrt(wide.square().mean(-1, /*keepdim=*/true) + epsilon);
+  return (wide * scale).to(x.scalar_type()) * weight.to(x.scalar_type());
+}
+
+at::Tensor layer_norm(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, double epsilon) {
+  return at::layer_norm(x, {x.size(-1)}, weight.to(x.scalar_type()), bias.to(x.scalar_type()), epsilon);
+}
+
+}  // namespace decovec

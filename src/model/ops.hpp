@@ -1,0 +1,22 @@
+// The small operations that transformer and pooling share.
+#pragma once
+#include <ATen/core/Tensor.h>
+
+namespace decovec {
+
+/// The dtype a model of these weights computes in: float32 for float16 weights on a CPU, whose float16
+/// products are many times slower; else the weights' own.
+at::ScalarType compute_dtype(const at::Tensor& weight);
+
+/// x [n, in] times weight [out, in] transposed, plus bias [out] where given. A row of the result does not
+/// depend on the number of rows.
+at::Tensor project(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias = {});
+
+/// x / sqrt(mean(x^2) + epsilon) over the last dimension in float32 at least, rounded to x's dtype, then
+/// times weight. Source: transformers' MistralRMSNorm.
+at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double epsilon);
+
+/// LayerNorm over the last dimension with the weights in x's dtype.
+at::Tensor layer_norm(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, double epsilon);
+
+}  // namespace decovec
