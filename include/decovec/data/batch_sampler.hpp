@@ -1,4 +1,5 @@
 #pragma once
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -26,22 +27,26 @@ struct SampledSet {
 /// walked without replacement. All draws are keyed (see RandomKey), so the state is one position a set.
 class BatchSampler {
  public:
-  /// Throws std::invalid_argument for an empty set, a weight that is not positive and finite, negatives below
-  /// 0.
+  /// `key` says what the draws are for: seed and stage. Throws std::invalid_argument for an empty set, an
+  /// example without positives, a weight that is not positive and finite, negatives below 0.
   BatchSampler(std::vector<SampledSet> sets, RandomKey key);
 
-  /// The rows of the next batch.
+  /// The rows of the next batch. Throws std::invalid_argument for a batch size below 1.
   std::vector<BatchRow> next(int64_t batch_size);
 
   /// Rows drawn so far of each set: all that a resumed run needs.
   const std::vector<int64_t>& positions() const { return positions_; }
   /// Goes on from the positions of another sampler over the same sets and key, `batches` batches into its
-  /// run.
+  /// run. Throws std::invalid_argument for positions that do not fit the sets.
   void restore(std::vector<int64_t> positions, int64_t batches);
 
  private:
+  size_t draw_set(RandomKey key) const;
+  int64_t next_example(size_t set);
+
   std::vector<SampledSet> sets_;
   RandomKey key_;
+  double total_weight_ = 0;
   int64_t batches_ = 0;
   std::vector<int64_t> positions_;
   std::vector<int64_t> shuffled_epoch_;  // whose order `order_` holds

@@ -18,9 +18,10 @@ struct Dataset {
   std::string name;
   std::vector<Example> examples;
 
-  /// Reads JSONL files of {"query": "...", "pos": ["..."], "neg": ["..."]} ("neg" may be absent). Strict: a
-  /// wrong line is a std::runtime_error that names file, line and field, a positive among its own negatives
-  /// included.
+  /// Reads JSONL files of {"query": "...", "pos": ["..."], "neg": ["..."]} ("neg" may be absent). A text that
+  /// a list repeats counts once; other fields are ignored. Strict otherwise: a wrong line is a
+  /// std::runtime_error that names file, line and field, a positive among its own negatives included, and so
+  /// is a file without lines.
   static Dataset load(const std::string& name, const std::vector<std::filesystem::path>& files);
 };
 

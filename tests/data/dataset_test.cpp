@@ -1,0 +1,112 @@
+#include "decovec/data/dataset.hpp"
+
+#include <fstream>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+namespace decovec {
+namespace {
+
+namespace fs = std::filesystem;
+using Texts = std::vector<std::string>;
+
+class DatasetTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    const std::string test = ::testing::UnitTest::GetInstance()->current_test_info()->name();
+    folder_ = fs::temp_directory_path() / fmt::format("decovec_dataset_{}_{}", test, ::getpid());
+    fs::create_directories(folder_);
+  }
+  void TearDown() override { fs::remove_all(folder_); }
+
+  fs::path write(const std::string& name, std::string_view bytes) const {
+    std::ofstream(folder_ / name, std::ios::binary) << bytes;
+    return folder_ / name;
+  }
+
+  // The error of loading a good line followed by `line`, without the file's folder.
+  std::string error(std::string_view line) const {
+    const fs::path file =
+        write("bad.jsonl", R"({"query": "q", "pos": ["p"]})" + std::string("\n") + std::string(line) + "\n");
+    return error_of({file});
+  }
+
+  std::string error_of(const std::vector<fs::path>& files) const {
+    try {
+      Dataset::load("set", files);
+    } catch (const std::runtime_error& error) {
+      const std::string text = error.what(), prefix = folder_.string() + "/";
+      EXPECT_TRUE(text.starts_with(prefix)) << text;
+      return text.substr(prefix.size());
+    }
+    return "no error";
+  }
+
+  fs::path folder_;
+};
+
+TEST_F(DatasetTest, ReadsFilesInOrder) {
+  const fs::path first = write("first.jsonl",
+                               "{\"query\": \"caf\\u00e9\", \"pos\": [\"a\", \"b\"], \"neg\": [\"c\"]}\n"
+                               "{\"neg\": null, \"pos\": [\"\"], \"query\": \"\", \"id\": 7}\n");
+  const fs::path second =
+      write("second.jsonl",
+            "{\"query\": \"\xe4\xb8\xad\", \"pos\": [\"d\"], \"neg\": []}\r\n"
+            "{\"query\": \"last\", \"pos\": [\"e\", \"e\"], \"neg\": [\"f\", \"g\", \"f\"]}");
+  const Dataset set = Dataset::load("set", {first, second});
+  EXPECT_EQ(set.name, "set");
+  ASSERT_EQ(set.examples.size(), 4u);
+  EXPECT_EQ(set.examples[0].query, "caf\xc3\xa9");
+  EXPECT_EQ(set.examples[0].positives, (Texts{"a", "b"}));
+  EXPECT_EQ(set.examples[0].negatives, (Texts{"c"}));
+  EXPECT_EQ(set.examples[1].query, "");
+  EXPECT_EQ(set.examples[1].positives, (Texts{""}));
+  EXPECT_TRUE(set.examples[1].negatives.empty());
+  EXPECT_EQ(set.examples[2].query, "\xe4\xb8\xad");
+  EXPECT_EQ(set.examples[3].positives, (Texts{"e"})) << "a repeated text counts once";
+  EXPECT_EQ(set.examples[3].negatives, (Texts{"f", "g"}));
+}
+
+TEST_F(DatasetTest, ErrorsNameFileLineAndField) {
+  EXPECT_EQ(error(R"({"query": "q", "pos": "p"})"),
+            R"(bad.jsonl:2: 'pos': expected a list of one or more strings, got "p")");
+  EXPECT_EQ(error(R"({"query": "q", "pos": []})"),
+            "bad.jsonl:2: 'pos': expected a list of one or more strings, got []");
+  EXPECT_EQ(error(R"({"query": "q"})"),
+            "bad.jsonl:2: 'pos': expected a list of one or more strings, got none");
+  EXPECT_EQ(error(R"({"query": "q", "pos": null})"),
+            "bad.jsonl:2: 'pos': expected a list of one or more strings, got none");
+  EXPECT_EQ(error(R"({"query": "q", "pos": ["p", 3]})"),
+            "bad.jsonl:2: 'pos': expected a list of one or more strings, got 3 in it");
+  EXPECT_EQ(error(R"({"query": "q", "pos": ["p"], "neg": "n"})"),
+            R"(bad.jsonl:2: 'neg': expected a list of strings, got "n")");
+  EXPECT_EQ(error(R"({"query": "q", "pos": ["p"], "neg": [["n"]]})"),
+            R"(bad.jsonl:2: 'neg': expected a list of strings, got ["n"] in it)");
+  EXPECT_EQ(error(R"({"query": "q", "pos": ["p", "r"], "neg": ["n", "r"]})"),
+            "bad.jsonl:2: 'neg': expected none of the texts in 'pos', got \"r\"; remove it from one of them");
+  EXPECT_TRUE(
+      error(R"({"query": ["q"], "pos": ["p"]})").starts_with("bad.jsonl:2: 'query': expected a string"));
+  EXPECT_TRUE(error(R"({"pos": ["p"]})").starts_with("bad.jsonl:2: 'query'"));
+}
+
+TEST_F(DatasetTest, RefusesLinesThatAreNoJsonObjects) {
+  for (const std::string line :
+       {"", " ", "[]", "\"text\"", "{", "{\"query\": \"q\", \"pos\": [\"p\"]} {}",
+        "{\"query\": \"q\", \"pos\": [\"p\"], \"pos\": [\"r\"]}", "{\"query\": \"\xff\", \"pos\": [\"p\"]}",
+        "{\"query\": \"\\ud800\", \"pos\": [\"p\"]}"}) {
+    EXPECT_TRUE(error(line).starts_with("bad.jsonl:2: ")) << line << " gave " << error(line);
+  }
+  const std::string deep(100000, '[');
+  EXPECT_TRUE(error("{\"query\": \"q\", \"pos\": " + deep).starts_with("bad.jsonl:2: "));
+}
+
+TEST_F(DatasetTest, RefusesMissingAndEmptyFiles) {
+  const fs::path good = write("good.jsonl", R"({"query": "q", "pos": ["p"]})");
+  const fs::path empty = write("empty.jsonl", "");
+  EXPECT_TRUE(error_of({good, empty}).starts_with("empty.jsonl: expected lines of {\"query\""));
+  EXPECT_TRUE(error_of({good, folder_ / "absent.jsonl"}).starts_with("absent.jsonl: "));
+  EXPECT_THROW(Dataset::load("set", {}), std::invalid_argument);
+}
+
+}  // namespace
+}  // namespace decovec
