@@ -1,0 +1,16 @@
+// sentencepiece's BPE pieces as the list of merges that the Hugging Face tokenizers library wants.
+#pragma once
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "text/sentencepiece_model.hpp"
+
+namespace decovec {
+
+/// Every pair of pieces that makes a piece, the best score first, pairs of one piece by the left one's
+/// length. Throws std::runtime_error where that gives other ids than sentencepiece: pieces of equal score,
+/// and pieces with a character that is no piece itself.
+std::vector<std::pair<std::string, std::string>> bpe_merges(const SentencePieceModel& model);
+
+}  // namespace decovec
