@@ -1,0 +1,73 @@
+// The model folders of tests/data/models, put together from the files that cases.json names.
+#pragma once
+#include <cstdlib>
+#include <filesystem>
+#include <fmt/format.h>
+#include <string>
+#include <unistd.h>
+
+#include "decovec/io/safetensors.hpp"
+#include "io/json.hpp"
+
+namespace decovec::test {
+
+namespace fs = std::filesystem;
+
+inline fs::path test_data() {
+  const char* folder = std::getenv("DECOVEC_TEST_DATA");
+  return folder != nullptr ? folder : "tests/data";
+}
+
+inline fs::path models() { return test_data() / "models"; }
+
+/// A new folder below the system's temporary one, removed with the object.
+class TemporaryFolder {
+ public:
+  TemporaryFolder() {
+    static int count = 0;
+    path_ = fs::temp_directory_path() / fmt::format("decovec-model-test-{}-{}", ::getpid(), count++);
+    fs::create_directories(path_);
+  }
+  ~TemporaryFolder() { fs::remove_all(path_); }
+  TemporaryFolder(const TemporaryFolder&) = delete;
+  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+
+  const fs::path& path() const { return path_; }
+
+ private:
+  fs::path path_;
+};
+
+/// A case's model folder, copied together.
+class ModelFolder : public TemporaryFolder {
+ public:
+  explicit ModelFolder(const Json& model_case) {
+    for (const auto& [name, source] : model_case.at("files").items()) {
+      const fs::path file = path() / name;
+      fs::create_directories(file.parent_path());
+      fs::copy_file(models() / source.get<std::string>(), file);
+      fs::permissions(file, fs::perms::owner_write, fs::perm_options::add);
+    }
+  }
+
+  /// Puts `value` under `key` of a JSON file of the folder ("text_config/rope_theta" goes into objects).
+  void set(const std::string& file, const std::string& key, const Json& value) const {
+    Json json = read_json(path() / file);
+    json[Json::json_pointer("/" + key)] = value;
+    write_json(path() / file, OrderedJson(json));
+  }
+};
+
+inline Json cases() { return read_json(models() / "cases.json"); }
+
+/// The case of that name in one of the lists of cases.json.
+inline Json find_case(const std::string& list, const std::string& name) {
+  for (const Json& one : cases().at(list)) {
+    if (one.at("name") == name) return one;
+  }
+  throw std::runtime_error("cases.json: no " + list + " case " + name);
+}
+
+inline Safetensors expected_values() { return Safetensors::open(models() / "expected.safetensors"); }
+
+}  // namespace decovec::test
