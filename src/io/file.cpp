@@ -50,12 +50,12 @@ void flush_to_disk(const fs::path& path) {
 
 // An absolute path whose last part is a name, as staging needs it.
 fs::path named(const fs::path& path) {
-  fs::path absolute = fs::absolute(path);
-  if (!absolute.has_filename()) absolute = absolute.parent_path();  // "folder/"
-  const fs::path name = absolute.filename();
-  if (path.empty() || name.empty() || name == "." || name == "..")
+  fs::path named = path.empty() ? path : fs::absolute(path);
+  if (!named.has_filename()) named = named.parent_path();  // "folder/"
+  const fs::path name = named.filename();
+  if (name.empty() || name == "." || name == "..")
     reject("'{}': expected the name of a file or folder to write", path.string());
-  return absolute;
+  return named;
 }
 
 // Calls `create(path)` with fresh hidden names beside `final_path` until one is not taken; `create` returns

@@ -84,6 +84,9 @@ class Builder : public nlohmann::json_sax<Json> {
 }  // namespace
 
 Json parse_json(std::string_view text, const std::string& where) {
+  // The parser takes a NUL byte for the end of the text and would not look at what follows.
+  if (const size_t at = text.find('\0'); at != text.npos)
+    fail("{}: parse error at byte {}: NUL", where, at + 1);
   Builder builder(where);
   Json::sax_parse(text.begin(), text.end(), &builder);
   return builder.take();

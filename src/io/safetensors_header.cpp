@@ -13,30 +13,32 @@
 namespace decovec {
 namespace {
 
+// In the order in which the format's own writer lays out data: wide elements first, so that all data is
+// aligned without holes.
 constexpr std::array kDtypes = {
-    SafetensorsDtype{"BOOL", 8, at::kBool},
-    SafetensorsDtype{"U8", 8, at::kByte},
-    SafetensorsDtype{"I8", 8, at::kChar},
-    SafetensorsDtype{"I16", 16, at::kShort},
-    SafetensorsDtype{"I32", 32, at::kInt},
-    SafetensorsDtype{"I64", 64, at::kLong},
-    SafetensorsDtype{"F16", 16, at::kHalf},
-    SafetensorsDtype{"BF16", 16, at::kBFloat16},
-    SafetensorsDtype{"F32", 32, at::kFloat},
-    SafetensorsDtype{"F64", 64, at::kDouble},
-    SafetensorsDtype{"U16", 16, {}},
-    SafetensorsDtype{"U32", 32, {}},
     SafetensorsDtype{"U64", 64, {}},
+    SafetensorsDtype{"I64", 64, at::kLong},
+    SafetensorsDtype{"F64", 64, at::kDouble},
     SafetensorsDtype{"C64", 64, {}},
+    SafetensorsDtype{"F32", 32, at::kFloat},
+    SafetensorsDtype{"U32", 32, {}},
+    SafetensorsDtype{"I32", 32, at::kInt},
+    SafetensorsDtype{"BF16", 16, at::kBFloat16},
+    SafetensorsDtype{"F16", 16, at::kHalf},
+    SafetensorsDtype{"U16", 16, {}},
+    SafetensorsDtype{"I16", 16, at::kShort},
     // Eight-bit floats come with scales in tensors of their own, so their bare values mean nothing.
-    SafetensorsDtype{"F8_E5M2", 8, {}},
-    SafetensorsDtype{"F8_E4M3", 8, {}},
-    SafetensorsDtype{"F8_E8M0", 8, {}},
-    SafetensorsDtype{"F8_E4M3FNUZ", 8, {}},
     SafetensorsDtype{"F8_E5M2FNUZ", 8, {}},
-    SafetensorsDtype{"F6_E2M3", 6, {}},
+    SafetensorsDtype{"F8_E4M3FNUZ", 8, {}},
+    SafetensorsDtype{"F8_E8M0", 8, {}},
+    SafetensorsDtype{"F8_E4M3", 8, {}},
+    SafetensorsDtype{"F8_E5M2", 8, {}},
+    SafetensorsDtype{"I8", 8, at::kChar},
+    SafetensorsDtype{"U8", 8, at::kByte},
     SafetensorsDtype{"F6_E3M2", 6, {}},
+    SafetensorsDtype{"F6_E2M3", 6, {}},
     SafetensorsDtype{"F4", 4, {}},
+    SafetensorsDtype{"BOOL", 8, at::kBool},
 };
 
 // A non-negative integer of the header, or nothing.

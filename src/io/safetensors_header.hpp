@@ -19,7 +19,8 @@ struct SafetensorsDtype {
   std::optional<c10::ScalarType> scalar_type;
 };
 
-/// The types that a tensor can hold are the ones that are written.
+/// The type of a name, or of a tensor's elements; null where there is none. The pointers lie in one array, in
+/// the order in which a file lays out its data.
 const SafetensorsDtype* find_safetensors_dtype(std::string_view name);
 const SafetensorsDtype* find_safetensors_dtype(c10::ScalarType scalar_type);
 /// The names of the types that a tensor can hold, for error messages.

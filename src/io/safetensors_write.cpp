@@ -65,12 +65,13 @@ std::string header_text(const Tensors& tensors, const std::map<std::string, std:
   return text;
 }
 
-// Fills a staged file: the header, then one tensor after the other.
+// Fills a staged file: the header, then one tensor after the other, in the order and with the bytes of the
+// format's own writer.
 void write_tensors(StagedFile& staged, const fs::path& file, Tensors tensors,
                    const std::map<std::string, std::string>& metadata) {
-  // Wide elements first, so that all data is aligned without holes.
-  std::stable_sort(tensors.begin(), tensors.end(),
-                   [](auto* a, auto* b) { return a->tensor.element_size() > b->tensor.element_size(); });
+  std::stable_sort(tensors.begin(), tensors.end(), [](auto* a, auto* b) {
+    return find_safetensors_dtype(a->tensor.scalar_type()) < find_safetensors_dtype(b->tensor.scalar_type());
+  });
   const std::string header = header_text(tensors, metadata, file);
   const uint64_t header_size = header.size();
   char size_bytes[8];

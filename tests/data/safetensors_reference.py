@@ -1,0 +1,50 @@
+"""Writes io/*.safetensors and io/sharded/ with the format's own Python library; run from any folder."""
+
+import json
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+folder = Path(__file__).parent / "io"
+sharded = folder / "sharded"
+sharded.mkdir(parents=True, exist_ok=True)
+
+values = [0.5, -1.25, 3.0, 40.0, -5.5, 0.0]  # exact in every float type below
+integers = [1, -2, 3, 100, -128, 127]
+tensors = {
+    "float32": torch.tensor(values).reshape(2, 3),
+    "float64": torch.tensor(values, dtype=torch.float64).reshape(3, 2),
+    "float16": torch.tensor(values, dtype=torch.float16),
+    "bfloat16": torch.tensor(values, dtype=torch.bfloat16).reshape(1, 6),
+    "bool": torch.tensor([True, False, True]),
+    "uint8": torch.tensor([0, 7, 255], dtype=torch.uint8),
+    "int8": torch.tensor(integers, dtype=torch.int8),
+    "int16": torch.tensor(integers, dtype=torch.int16),
+    "int32": torch.tensor(integers, dtype=torch.int32),
+    "int64": torch.tensor([2**62, -(2**62)], dtype=torch.int64),
+    "empty": torch.empty(0, 4),
+    "scalar": torch.tensor(2.5),
+    "名前.weight": torch.ones(1, 1, 1),
+}
+save_file(tensors, folder / "mixed.safetensors", metadata={"format": "pt", "note": "größer"})
+
+others = {
+    "uint16": torch.tensor([1, 2, 3], dtype=torch.uint16),
+    "float8": torch.tensor([1.0, 2.0], dtype=torch.float8_e4m3fn),
+    "complex64": torch.tensor([1j], dtype=torch.complex64),
+    "float32": torch.tensor([1.5]),
+}
+save_file(others, folder / "unsupported.safetensors")
+
+shards = {
+    "model-00001-of-00002.safetensors": {"a": torch.arange(4.0), "ignored": torch.zeros(2)},
+    "model-00002-of-00002.safetensors": {"b": torch.arange(6.0).reshape(2, 3).to(torch.bfloat16)},
+}
+for name, content in shards.items():
+    save_file(content, sharded / name, metadata={"format": "pt"})
+index = {
+    "metadata": {"total_size": 28, "source": "test"},
+    "weight_map": {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"},
+}
+(sharded / "model.safetensors.index.json").write_text(json.dumps(index, indent=2) + "\n")
