@@ -211,7 +211,8 @@ def state_cases(tensors):
             tensors[f"states.{name}"] = states_alone(model, sequences)
             tensors[f"long.{name}"] = model(torch.tensor([long])).last_hidden_state[0, -8:]
             if name == "v5_bidirectional":  # float16 weights, computed in float32
-                model = model.half().float()
+                for parameter in model.parameters():  # not .half(): that rounds the rotary frequencies too
+                    parameter.copy_(parameter.half())
                 tensors["states.half"] = states_alone(model, sequences)
         cases.append({"name": name, "files": files})
     files = {"config.json": "plain/v5_bfloat16.json", "model.safetensors": "plain/model_bfloat16.safetensors",

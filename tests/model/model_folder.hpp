@@ -58,11 +58,12 @@ class ModelFolder : public TemporaryFolder {
   }
 };
 
-inline Json cases() { return read_json(models() / "cases.json"); }
+/// One of the lists of cases.json: "texts", "states", "bfloat16", "vectors".
+inline Json cases(const std::string& list) { return read_json(models() / "cases.json").at(list); }
 
-/// The case of that name in one of the lists of cases.json.
+/// The case of that name in one of the lists.
 inline Json find_case(const std::string& list, const std::string& name) {
-  for (const Json& one : cases().at(list)) {
+  for (const Json& one : cases(list)) {
     if (one.at("name") == name) return one;
   }
   throw std::runtime_error("cases.json: no " + list + " case " + name);

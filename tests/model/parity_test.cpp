@@ -59,7 +59,7 @@ struct Reference {
 
 TEST(Parity, StatesEqualTransformers) {
   const Reference reference;
-  for (const Json& one : cases().at("states")) {
+  for (const Json& one : cases("states")) {
     const auto name = one.at("name").get<std::string>();
     SCOPED_TRACE(name);
     const ModelFolder folder(one);
@@ -78,7 +78,7 @@ TEST(Parity, StatesOfALongSequenceEqualTransformers) {
   const Reference reference;
   const at::Tensor ids = reference.values.tensor("long.ids").clone();
   const TokenBatch batch{.ids = ids, .cu_seqlens = {0, static_cast<int32_t>(ids.numel())}, .pool_begin = {0}};
-  for (const Json& one : cases().at("states")) {
+  for (const Json& one : cases("states")) {
     const auto name = one.at("name").get<std::string>();
     SCOPED_TRACE(name);
     const ModelFolder folder(one);
@@ -143,8 +143,8 @@ std::optional<std::string> prompt_of(const Json& one) {
 }
 
 TEST(Parity, SequencesAreTheReferencesTokens) {
-  const auto texts = cases().at("texts").get<std::vector<std::string>>();
-  for (const Json& one : cases().at("vectors")) {
+  const auto texts = cases("texts").get<std::vector<std::string>>();
+  for (const Json& one : cases("vectors")) {
     SCOPED_TRACE(one.at("name"));
     const ModelFolder folder(one);
     const Embedder model = Embedder::load(folder.path());
@@ -160,9 +160,9 @@ TEST(Parity, SequencesAreTheReferencesTokens) {
 }
 
 TEST(Parity, EmbeddingsEqualTheReferences) {
-  const auto texts = cases().at("texts").get<std::vector<std::string>>();
+  const auto texts = cases("texts").get<std::vector<std::string>>();
   const Safetensors values = expected_values();
-  for (const Json& one : cases().at("vectors")) {
+  for (const Json& one : cases("vectors")) {
     const auto name = one.at("name").get<std::string>();
     SCOPED_TRACE(name);
     const ModelFolder folder(one);
@@ -186,7 +186,7 @@ TEST(Parity, EmbeddingsEqualTheReferences) {
 TEST(Parity, TheCallersDtypeReplacesTheFolders) {
   const Json one = find_case("vectors", "nv_half_queries");
   const ModelFolder folder(one);
-  const auto texts = cases().at("texts").get<std::vector<std::string>>();
+  const auto texts = cases("texts").get<std::vector<std::string>>();
   const at::Tensor expected = expected_values().tensor("vectors.nv_half_queries");
   EXPECT_EQ(Embedder::load(folder.path()).dtype(), at::kHalf);
   const Embedder model = Embedder::load(folder.path(), {.dtype = at::kFloat});
