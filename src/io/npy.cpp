@@ -101,6 +101,7 @@ class HeaderParser {
       if (error != std::errc() || size < 0) malformed();
       text_.remove_prefix(static_cast<size_t>(end - text_.data()));
       sizes.push_back(size);
+      if (sizes.size() > 64) fail("{}: more than 64 dimensions", where_);  // LibTorch's bound, and NumPy's
       if (!accept(",")) {
         expect(")");
         break;

@@ -41,6 +41,9 @@ constexpr std::array kDtypes = {
     SafetensorsDtype{"BOOL", 8, at::kBool},
 };
 
+// LibTorch's own bound; the format has none.
+constexpr size_t kMaxDimensions = 64;
+
 // A non-negative integer of the header, or nothing.
 std::optional<int64_t> natural(const Json& json) {
   if (!json.is_number_unsigned()) return {};
@@ -76,6 +79,8 @@ SafetensorsEntry parse_entry(const Json& json, int64_t data_begin, int64_t data_
 
   const Json shape = json.value("shape", Json());
   if (!shape.is_array()) fail("{}: 'shape': expected an array of sizes, got {}", where, shown(shape));
+  if (shape.size() > kMaxDimensions)
+    fail("{}: 'shape': expected at most {} dimensions, got {}", where, kMaxDimensions, shape.size());
   for (const Json& size : shape) {
     const std::optional<int64_t> value = natural(size);
     if (!value) fail("{}: 'shape': expected non-negative integers, got {}", where, shown(size));

@@ -92,6 +92,10 @@ TEST(ReadNpy, RefusesHostileHeaders) {
   EXPECT_TRUE(has(refusal("{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (2,)}"), "malformed"));
   EXPECT_TRUE(has(refusal("{'descr': '<f4', 'fortran_order': False, 'shape': (2,)} x"), "malformed"));
   EXPECT_TRUE(has(refusal(""), "malformed"));
+  std::string ones;
+  for (int i = 0; i < 65; ++i) ones += "1,";
+  EXPECT_TRUE(
+      has(refusal("{'descr': '<f8', 'fortran_order': False, 'shape': (" + ones + ")}"), "more than 64"));
   put(folder / "x.npy", with_header("{'shape':(1,2),'descr':'<f4','fortran_order':False}\n", "12345678"));
   EXPECT_EQ(read_npy(folder / "x.npy").sizes(), (at::IntArrayRef{1, 2}));
 }

@@ -89,6 +89,13 @@ TEST_F(HostileSafetensors, Entries) {
         has(refusal(fmt::format(R"({{"a":{{"dtype":"U8","shape":{},"data_offsets":[0,1]}}}})", shape), 1),
             "'shape': expected "))
         << shape;
+  std::string ones = "[1";
+  for (int i = 0; i < 63; ++i) ones += ",1";
+  const auto shaped = [](const std::string& shape) {
+    return fmt::format(R"({{"a":{{"dtype":"BOOL","shape":{},"data_offsets":[0,1]}}}})", shape);
+  };
+  EXPECT_EQ(opened(shaped(ones + "]"), "x").tensor("a").dim(), 64);
+  EXPECT_TRUE(has(refusal(shaped(ones + ",1]"), 1), "expected at most 64 dimensions, got 65"));
   for (const char* offsets : {"null", "1", "[]", "[0]", "[0,1,1]", "[1,0]", "[-1,0]", "[0.0,1]", "[\"0\",1]",
                               "[0,18446744073709551615]", "[18446744073709551615,0]"})
     EXPECT_TRUE(
