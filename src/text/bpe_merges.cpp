@@ -38,7 +38,7 @@ std::vector<std::pair<std::string, std::string>> bpe_merges(const SentencePieceM
   for (const Piece* piece : by_score) {
     const std::string_view text = piece->text;
     const size_t before = merges.size();
-    for (size_t cut = 1; cut < text.size(); ++cut) {
+    for (size_t cut = text.size() - 1; cut > 0; --cut) {
       if (!begins_character(text[cut])) continue;
       const std::string_view left = text.substr(0, cut), right = text.substr(cut);
       if (normal.contains(left) && normal.contains(right)) {

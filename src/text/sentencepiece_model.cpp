@@ -188,6 +188,7 @@ void check_pieces(const SentencePieceModel& model, const std::string& where) {
 SentencePieceModel parse_sentencepiece_model(std::string bytes, const std::string& where) {
   SentencePieceModel model;
   model.bytes = std::move(bytes);
+  bool has_trainer_spec = false, has_normalizer_spec = false;
   Fields fields(model.bytes, where);
   while (fields.next()) switch (fields.number()) {
       case 1:
@@ -195,9 +196,11 @@ SentencePieceModel parse_sentencepiece_model(std::string bytes, const std::strin
         break;
       case 2:
         read_trainer_spec({fields.bytes(), where}, model);
+        has_trainer_spec = true;
         break;
       case 3:
         read_normalizer_spec({fields.bytes(), where}, model, where);
+        has_normalizer_spec = true;
         break;
       case 5: {
         SentencePieceModel denormalizer;  // not used, but the library reads it
@@ -206,6 +209,9 @@ SentencePieceModel parse_sentencepiece_model(std::string bytes, const std::strin
       }
     }
   check_pieces(model, where);
+  // Both have defaults, but a trainer writes both, after the pieces: a file without them was cut.
+  if (!has_trainer_spec || !has_normalizer_spec)
+    fail("{}: the sentencepiece model ends early: it has no trainer_spec or no normalizer_spec", where);
   return model;
 }
 
