@@ -11,9 +11,10 @@
 
 namespace decovec {
 
-/// A data set of a recipe: `[[data]]`.
+/// A data set of a recipe: `[[data]]`. `name` and `files` are required. A set that one stage uses with
+/// in-batch negatives and another without is listed twice, under two names.
 struct DataRecipe {
-  std::string name;                           ///< also the name of its prompts in the saved folder
+  std::string name;  ///< also of its prompt in the saved folder, so not query or document
   std::vector<std::filesystem::path> files;   ///< JSONL, see Dataset
   std::string query_prompt, document_prompt;  ///< instructions put before queries and documents
   double weight = 1.0;                        ///< a batch row draws this set with probability weight / sum
@@ -24,7 +25,7 @@ struct DataRecipe {
 enum class Optimizer { adamw, sgd };
 enum class Schedule { linear, cosine, constant };
 
-/// A stage of training: `[[stage]]`. Optimizer state starts anew in each.
+/// A stage of training: `[[stage]]`. `name` is required. Optimizer state starts anew in each.
 struct StageRecipe {
   std::string name;
   std::vector<std::string> data;  ///< names of data sets; empty: all
@@ -43,19 +44,23 @@ struct StageRecipe {
   std::filesystem::path output;  ///< also save the model after this stage here; empty: no
 };
 
-/// Sizes of a model with random weights: `[model.new]`.
+/// A model with random weights: `[model.new]`. Keys: tokenizer, hidden_size, intermediate_size, layers, heads
+/// (these are required), kv_heads (default: heads), head_dim (hidden_size / heads), norm_epsilon, rope_theta,
+/// sliding_window, max_positions (as in ModelConfig).
 struct NewModelRecipe {
   std::filesystem::path tokenizer;  ///< a sentencepiece model file
   ModelConfig config;               ///< vocab_size follows the tokenizer
 };
 
-/// A training run, read from TOML. The keys are the fields' names.
+/// A training run, read from TOML. The keys are the fields' names; those of the model below are in
+/// `[embedder]`, where latent_attention's are latents, latent_heads, latent_head_dim, latent_dim and
+/// latent_multiplier.
 struct Recipe {
   std::filesystem::path model;              ///< the folder to start from; ignored by train()
   std::optional<NewModelRecipe> new_model;  ///< instead of `model`
   std::filesystem::path output;             ///< the folder to write; ignored by train()
   uint64_t seed = 1;
-  at::ScalarType dtype = at::kFloat;  ///< of the weights in training and in the output; masters are float32
+  at::ScalarType dtype = at::kFloat;  ///< of the weights in training and in the output: float32 or bfloat16
   int64_t checkpoint_every = 500;     ///< steps between checkpoints; 0: only at the end of a stage
 
   // [embedder]: what to make of a plain decoder
@@ -68,15 +73,20 @@ struct Recipe {
   std::vector<DataRecipe> data;
   std::vector<StageRecipe> stages;
 
-  /// Reads a recipe; relative paths count from the recipe's folder. `overrides` are "key=value" with a TOML
-  /// value or a bare word, the key addressing sets and stages by name ("stage.retrieval.steps=10"). Throws
-  /// std::runtime_error with file and line for unknown keys, wrong types, values out of range, names used
-  /// twice or not at all.
+  /// Reads a recipe. Relative paths count from the recipe's folder, those of overrides too. Throws
+  /// std::runtime_error with file and line for wrong syntax, unknown keys, wrong types, values out of range,
+  /// names that are used twice or that nothing has, and data files that are not there.
+  ///
+  /// `overrides` are "key=value", in order: a key of the recipe ("seed=2"), or one in embedder, model.new, or
+  /// a set or stage by its name ("stage.retrieval.steps=10"). The value is TOML, or else the text itself
+  /// ("embedder.pooling=mean"). One without an address that is there is a std::invalid_argument; a wrong
+  /// value is an error like one in the file.
   static Recipe load(const std::filesystem::path& file, const std::vector<std::string>& overrides = {});
 };
 
 /// The model a recipe starts from: its folder or its random weights, with the recipe's [embedder] and dtype
-/// applied.
+/// applied. Throws std::invalid_argument for a recipe without either, and what Embedder::load and create
+/// throw.
 Embedder starting_model(const Recipe& recipe, at::Device device = at::kCPU);
 
 }  // namespace decovec

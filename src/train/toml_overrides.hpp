@@ -1,0 +1,90 @@
+// "key=value" texts that change a recipe's TOML before it is read. Heavy (toml++): include it in one source.
+#pragma once
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "decovec/io/lines.hpp"
+#include "train/toml_fields.hpp"
+
+namespace decovec {
+
+/// Parses TOML. Throws std::runtime_error with file and line for wrong syntax.
+inline toml::table parse_toml(std::string_view text, const std::string& where) {
+  try {
+    return toml::parse(text, where);
+  } catch (const toml::parse_error& error) {
+    fail("{}:{}: {}", where, error.source().begin.line, error.description());
+  }
+}
+
+/// The value of an override: as TOML if it is that, else the text itself. It is the only entry of a table.
+inline toml::table parse_value(std::string_view text, const std::string& whole) {
+  const std::string where = std::string(override_mark) + whole;
+  try {
+    toml::table table = toml::parse(fmt::format("value = {}", text), where);
+    if (table.size() == 1) return table;  // a line break in the text would begin another entry
+  } catch (const toml::parse_error&) {
+  }
+  if (!is_utf8(text)) reject("{}: expected UTF-8", where);
+  return parse_toml("value = " + Json(text).dump(), where);
+}
+
+/// The table of `[[kind]]` with a name; throws where there is none.
+inline toml::table& table_named(toml::table& root, std::string_view kind, std::string_view name,
+                                const std::string& whole) {
+  std::vector<std::string> names;
+  if (toml::array* array = root.get_as<toml::array>(kind)) {
+    for (toml::node& element : *array) {
+      toml::table* table = element.as_table();
+      const auto* found = table == nullptr ? nullptr : table->get_as<std::string>("name");
+      if (found == nullptr) continue;
+      if (found->get() == name) return *table;
+      names.push_back(found->get());
+    }
+  }
+  reject("{}{}: no {} has the name '{}', expected one of {}", override_mark, whole, kind, name,
+         fmt::join(names, ", "));
+}
+
+/// Applies "key=value": a key of the recipe, or embedder.KEY, model.new.KEY, data.NAME.KEY, stage.NAME.KEY
+/// (names may hold dots, keys do not). Whether the key and the value are right is seen when the recipe is
+/// read. Throws std::invalid_argument for an address that leads nowhere.
+inline void apply_override(toml::table& root, const std::string& whole) {
+  const size_t equals = whole.find('=');
+  const size_t last = whole.find_last_not_of(' ', equals == std::string::npos ? equals : equals - 1);
+  if (equals == std::string::npos || equals == 0 || last == std::string::npos) {
+    reject("{}{}: expected key=value", override_mark, whole);
+  }
+  const std::string address = whole.substr(0, last + 1);
+  const size_t dot = address.rfind('.');
+  const std::string parent = dot == std::string::npos ? "" : address.substr(0, dot);
+  const std::string key = dot == std::string::npos ? address : address.substr(dot + 1);
+
+  toml::table* target = nullptr;
+  if (parent.empty() && dot == std::string::npos) {
+    target = &root;
+  } else if (parent == "embedder") {
+    target = root.emplace<toml::table>("embedder").first->second.as_table();
+  } else if (parent == "model.new") {
+    if (toml::table* model = root.get_as<toml::table>("model")) target = model->get_as<toml::table>("new");
+    if (target == nullptr) reject("{}{}: the recipe has no [model.new]", override_mark, whole);
+  } else {
+    for (const std::string_view kind : {"data", "stage"}) {
+      if (parent.starts_with(fmt::format("{}.", kind))) {
+        target = &table_named(root, kind, std::string_view(parent).substr(kind.size() + 1), whole);
+      }
+    }
+  }
+  if (target == nullptr) {
+    reject(
+        "{}{}: no such place, expected KEY, embedder.KEY, model.new.KEY, data.NAME.KEY or stage.NAME.KEY "
+        "before "
+        "the =",
+        override_mark, whole);
+  }
+  toml::table value = parse_value(std::string_view(whole).substr(equals + 1), whole);
+  target->insert_or_assign(key, std::move(*value.get("value")));
+}
+
+}  // namespace decovec
