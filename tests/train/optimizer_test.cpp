@@ -1,0 +1,160 @@
+#include "train/optimizer.hpp"
+
+#include <cstdlib>
+#include <gtest/gtest.h>
+
+#include <ATen/ATen.h>
+
+#include "io/json.hpp"
+#include "train/schedule.hpp"
+
+namespace decovec {
+namespace {
+
+// tests/data/train/optimizer_reference.py says how the values were made.
+Json reference() {
+  return read_json(std::filesystem::path(std::getenv("DECOVEC_TEST_DATA")) / "train" / "optimizer.json");
+}
+
+at::Tensor tensor_of(const Json& json, at::ScalarType type) {
+  return at::tensor(json.get<std::vector<double>>(), at::kDouble).to(type);
+}
+
+/// The reference's matrix [3, 4] (rows 0-1 and row 2 as two parameters of one holder) and vector [4].
+Weights reference_weights(const Json& start, at::ScalarType type) {
+  const at::Tensor matrix = tensor_of(start[0], type).view({3, 4}), vector = tensor_of(start[1], type);
+  return make_weights({{.name = "upper", .holder = matrix, .row = 0, .rows = 2},
+                       {.name = "lower", .holder = matrix, .row = 2, .rows = 1},
+                       {.name = "bias", .holder = vector}});
+}
+
+void expect_run(const std::string& name, Optimizer kind, at::ScalarType type, double tolerance) {
+  const Json all = reference(), &run = all.at(name);
+  const Weights weights = reference_weights(run.at("start"), type);
+  ASSERT_EQ(weights.holders.size(), 2u);
+  OptimizerState state{.kind = kind};
+  for (const Json& step : run.at("steps")) {
+    std::vector<at::Tensor> gradients = {tensor_of(step.at("gradients")[0], type).view({3, 4}),
+                                         tensor_of(step.at("gradients")[1], type)};
+    const double norm = global_norm(gradients);
+    EXPECT_NEAR(norm, step.at("norm").get<double>(), tolerance * 10);
+    update(weights, gradients, state,
+           {.learning_rate = all.at("learning_rate"),
+            .weight_decay = all.at("weight_decay"),
+            .gradient_scale = clip_scale(norm, all.at("clip"))});
+    for (size_t i = 0; i < 2; ++i) {
+      const at::Tensor master = weights.masters[i].flatten(), weight = weights.holders[i].flatten();
+      const at::Tensor expected = tensor_of(step.at("masters")[i], at::kDouble);
+      EXPECT_LT((master.to(at::kDouble) - expected).abs().max().item<double>(), tolerance) << name << i;
+      EXPECT_TRUE(weight.equal(master.to(type)));
+    }
+  }
+}
+
+TEST(Optimizer, AdamWIsTorchs) {
+  expect_run("adamw_float64", Optimizer::adamw, at::kDouble, 1e-12);
+  expect_run("adamw_float32", Optimizer::adamw, at::kFloat, 2e-6);
+}
+
+TEST(Optimizer, LowPrecisionWeightsAreTheRoundingOfFloat32Masters) {
+  expect_run("adamw_bfloat16", Optimizer::adamw, at::kBFloat16, 2e-6);
+}
+
+TEST(Optimizer, SgdIsTorchs) { expect_run("sgd_float64", Optimizer::sgd, at::kDouble, 1e-12); }
+
+TEST(Optimizer, MastersKeepUpdatesTooSmallForTheWeights) {
+  const at::Tensor weight = at::ones({2, 2}, at::kBFloat16);
+  const Weights weights = make_weights({{.name = "w", .holder = weight}});
+  OptimizerState state{.kind = Optimizer::sgd};
+  for (int i = 0; i < 10; ++i) {  // each step is a tenth of the smallest change of a bfloat16 below one
+    std::vector<at::Tensor> gradients = {at::ones({2, 2}, at::kBFloat16)};
+    update(weights, gradients, state, {.learning_rate = 0.1 / 256});
+  }
+  EXPECT_EQ(weight[0][0].item<double>(), 1 - 1.0 / 256);
+}
+
+TEST(Optimizer, ClipScaleIsOneWithinTheLimitAndWhereItIsOff) {
+  EXPECT_EQ(clip_scale(0.5, 1.0), 1.0);
+  EXPECT_EQ(clip_scale(1e9, 0.0), 1.0);
+  EXPECT_DOUBLE_EQ(clip_scale(4.0, 2.0), 2.0 / (4.0 + 1e-6));
+}
+
+TEST(Optimizer, StateComesBackFromAFileByParameterName) {
+  const std::filesystem::path file =
+      std::filesystem::temp_directory_path() / fmt::format("decovec_optimizer_{}.safetensors", getpid());
+  const Json all = reference();
+  for (const char* name : {"adamw_bfloat16", "adamw_float32"}) {
+    const at::ScalarType type = std::string(name) == "adamw_float32" ? at::kFloat : at::kBFloat16;
+    const Json& run = all.at(name);
+    auto step = [&](const Weights& weights, OptimizerState& state, size_t i) {
+      std::vector<at::Tensor> gradients = {
+          tensor_of(run.at("steps")[i].at("gradients")[0], type).view({3, 4}),
+          tensor_of(run.at("steps")[i].at("gradients")[1], type)};
+      update(weights, gradients, state, {.learning_rate = 0.03, .weight_decay = 0.1});
+    };
+    const Weights weights = reference_weights(run.at("start"), type);
+    OptimizerState state{.kind = Optimizer::adamw};
+    step(weights, state, 0);
+    write_safetensors(file, named_state(weights, state));
+
+    const Weights other = reference_weights(run.at("start"), type);
+    for (size_t i = 0; i < 2; ++i) other.holders[i].copy_(weights.holders[i]);
+    OptimizerState restored{.kind = Optimizer::adamw, .steps = 1};
+    restore_state(other, restored, Safetensors::open(file));
+    step(weights, state, 1);
+    step(other, restored, 1);
+    for (size_t i = 0; i < 2; ++i) {
+      EXPECT_TRUE(other.masters[i].equal(weights.masters[i]));
+      EXPECT_TRUE(other.holders[i].equal(weights.holders[i]));
+    }
+
+    std::vector<NamedTensor> tensors = named_state(weights, state);
+    tensors[0].name = "exp_avg.other";
+    write_safetensors(file, tensors);
+    EXPECT_THROW(restore_state(other, restored, Safetensors::open(file)), std::runtime_error);
+    tensors.erase(tensors.begin());
+    write_safetensors(file, tensors);
+    EXPECT_THROW(restore_state(other, restored, Safetensors::open(file)), std::runtime_error);
+    tensors = named_state(weights, state);
+    tensors[0].tensor = at::zeros({7});
+    write_safetensors(file, tensors);
+    EXPECT_THROW(restore_state(other, restored, Safetensors::open(file)), std::runtime_error);
+  }
+  std::filesystem::remove(file);
+}
+
+TEST(Schedule, IsTransformers) {
+  for (const Json& expected : reference().at("schedules")) {
+    const std::string kind = expected.at("kind");
+    StageRecipe stage;
+    stage.learning_rate = 0.5;
+    stage.warmup_steps = expected.at("warmup");
+    stage.steps = expected.at("steps");
+    stage.schedule = kind == "linear"   ? Schedule::linear
+                     : kind == "cosine" ? Schedule::cosine
+                                        : Schedule::constant;
+    for (int64_t t = 1; t <= stage.steps; ++t)
+      EXPECT_NEAR(learning_rate(stage, t),
+                  0.5 * expected.at("factors")[static_cast<size_t>(t - 1)].get<double>(), 1e-15)
+          << kind << " warm-up " << stage.warmup_steps << " step " << t;
+  }
+}
+
+TEST(Schedule, ReachesTheFullRateAfterWarmupAndZeroAtTheEnd) {
+  StageRecipe stage;
+  stage.learning_rate = 2e-5;
+  stage.warmup_steps = 100;
+  stage.steps = 1000;
+  for (Schedule schedule : {Schedule::linear, Schedule::cosine}) {
+    stage.schedule = schedule;
+    EXPECT_DOUBLE_EQ(learning_rate(stage, 1), 2e-7);
+    EXPECT_DOUBLE_EQ(learning_rate(stage, 100), 2e-5);
+    EXPECT_DOUBLE_EQ(learning_rate(stage, 550), 1e-5);
+    EXPECT_NEAR(learning_rate(stage, 1000), 0, 1e-20);
+  }
+  stage.warmup_steps = stage.steps;
+  EXPECT_DOUBLE_EQ(learning_rate(stage, stage.steps), 2e-5);
+}
+
+}  // namespace
+}  // namespace decovec
