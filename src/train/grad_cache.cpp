@@ -1,0 +1,115 @@
+#include "train/grad_cache.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+
+namespace decovec {
+namespace {
+
+at::ScalarType wide(const at::Tensor& tensor) {
+  return tensor.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+}
+
+/// The loss and its gradient with respect to own queries and all documents, tile after tile of query rows.
+struct LossGradient {
+  double loss = 0;
+  at::Tensor queries, documents;
+};
+
+LossGradient loss_gradient(const at::Tensor& own_queries, const at::Tensor& all_documents,
+                           int64_t first_query, const LossFunction& loss, int64_t tile_scores) {
+  at::AutoGradMode with_graph(true);
+  LossGradient result;
+  const at::Tensor documents = all_documents.detach().requires_grad_(true);
+  std::vector<at::Tensor> query_gradients;
+  const int64_t tile = std::max<int64_t>(1, tile_scores / std::max<int64_t>(1, documents.size(0)));
+  for (int64_t begin = 0; begin < own_queries.size(0); begin += tile) {
+    const int64_t count = std::min(tile, own_queries.size(0) - begin);
+    const at::Tensor queries = own_queries.narrow(0, begin, count).detach().requires_grad_(true);
+    const at::Tensor share = loss({queries, documents, first_query + begin});
+    share.backward();
+    result.loss += share.item<double>();
+    query_gradients.push_back(queries.grad());
+  }
+  result.queries = at::cat(query_gradients);
+  result.documents = documents.grad();
+  return result;
+}
+
+}  // namespace
+
+void GradientSum::take() {
+  at::NoGradGuard no_grad;
+  sums_.resize(holders_.size());
+  for (size_t i = 0; i < holders_.size(); ++i) {
+    at::Tensor gradient = std::exchange(holders_[i].mutable_grad(), {});
+    if (!gradient.defined()) continue;
+    if (!sums_[i].defined()) {
+      sums_[i] = gradient.contiguous();
+    } else {  // a second pass: from here on the sum is kept wide
+      if (sums_[i].scalar_type() != wide(gradient)) sums_[i] = sums_[i].to(wide(gradient));
+      sums_[i].add_(gradient);
+    }
+  }
+}
+
+std::vector<at::Tensor> GradientSum::finish(World& world) {
+  at::NoGradGuard no_grad;
+  sums_.resize(holders_.size());
+  for (size_t i = 0; i < holders_.size(); ++i) {
+    if (!sums_[i].defined())
+      sums_[i] = at::zeros_like(holders_[i], holders_[i].options().requires_grad(false));
+    if (world.size() == 1) continue;
+    sums_[i] = sums_[i].to(wide(sums_[i]));
+    world.reduce(sums_[i]);
+  }
+  return std::exchange(sums_, {});
+}
+
+CachedLoss accumulate_gradient(const StepBatch& batch, const EmbedFunction& embed, const LossFunction& loss,
+                               GradientSum& sum, at::Device device, World& world,
+                               const GradCacheOptions& options) {
+  const std::vector<PackedBatch> micro_batches = pack(batch.sequences, options.micro_batch_tokens, device);
+  const auto count = static_cast<int64_t>(batch.sequences.size());
+  const auto places = [&](const PackedBatch& packed) {
+    return at::tensor(packed.rows, at::kLong).to(device);
+  };
+
+  at::Tensor embeddings, last;  // `last` keeps its graph
+  for (size_t b = 0; b < micro_batches.size(); ++b) {
+    at::AutoGradMode graph(b + 1 == micro_batches.size());
+    const at::Tensor part = embed(micro_batches[b].batch);
+    if (b + 1 == micro_batches.size()) last = part;
+    const at::Tensor values = part.detach().to(wide(part));
+    if (!embeddings.defined()) embeddings = at::empty({count, values.size(1)}, values.options());
+    embeddings.index_copy_(0, places(micro_batches[b]), values);
+  }
+
+  const int64_t first_document = batch.relation.positive[static_cast<size_t>(batch.own.begin)];
+  const at::Tensor queries = embeddings.narrow(0, 0, batch.own.size());
+  const at::Tensor own_documents = embeddings.narrow(0, batch.own.size(), count - batch.own.size());
+  CachedLoss result{.embeddings = embeddings, .documents = world.gather(own_documents)};
+  LossGradient gradient =
+      loss_gradient(queries, result.documents, batch.own.begin, loss, options.tile_scores);
+  world.reduce(gradient.documents);
+  at::Tensor total = at::full({1}, gradient.loss, embeddings.options().dtype(at::kDouble));
+  world.reduce(total);
+  result.loss = total.item<double>();
+  result.gradients =
+      at::cat({gradient.queries, gradient.documents.narrow(0, first_document, own_documents.size(0))});
+  if (!std::isfinite(result.loss)) return result;
+
+  at::AutoGradMode with_graph(true);
+  for (size_t b = micro_batches.size(); b-- > 0;) {
+    const at::Tensor part = std::exchange(last, {});
+    const at::Tensor with_path = part.defined() ? part : embed(micro_batches[b].batch);
+    with_path.to(wide(with_path)).backward(result.gradients.index_select(0, places(micro_batches[b])));
+    sum.take();
+  }
+  return result;
+}
+
+}  // namespace decovec

@@ -1,0 +1,57 @@
+// The exact gradient of a batch's loss with the graph of one micro batch in memory. It knows neither model
+// nor loss. Source: Gao et al. 2021, "Scaling Deep Contrastive Learning Batch Size under Memory Limited
+// Setup", arXiv:2101.06983.
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include <ATen/core/Tensor.h>
+
+#include "decovec/loss/info_nce.hpp"
+#include "decovec/model/token_batch.hpp"
+#include "decovec/world/world.hpp"
+#include "train/step_batch.hpp"
+
+namespace decovec {
+
+/// Gradients of holders, summed over micro batches: in float32 where the holder is narrower.
+class GradientSum {
+ public:
+  explicit GradientSum(std::vector<at::Tensor> holders) : holders_(std::move(holders)) {}
+  /// Takes what a backward pass left in the holders.
+  void take();
+  /// The sums over all ranks, zeros for holders that no pass reached; empties this.
+  std::vector<at::Tensor> finish(World& world);
+
+ private:
+  std::vector<at::Tensor> holders_, sums_;
+};
+
+/// Packed tokens to embeddings [B, D], with a graph where gradients are enabled.
+using EmbedFunction = std::function<at::Tensor(const TokenBatch&)>;
+/// Some rows' share of a loss that is a sum over query rows.
+using LossFunction = std::function<at::Tensor(const Embeddings&)>;
+
+struct GradCacheOptions {
+  int64_t micro_batch_tokens = 4096;       ///< tokens with a graph at once: memory, not the result
+  int64_t tile_scores = int64_t{1} << 22;  ///< scores of queries against documents with a graph at once
+};
+
+/// A step's loss and, for looking into it, what it was made of.
+struct CachedLoss {
+  double loss = 0;             ///< over all ranks
+  at::Tensor embeddings = {};  ///< of this rank's sequences [sequences, D]
+  at::Tensor gradients = {};   ///< of the loss with respect to them
+  at::Tensor documents = {};   ///< of all ranks [M, D]
+};
+
+/// Embeds micro batch after micro batch without a graph, takes the loss's gradient with respect to the
+/// embeddings, then embeds again with a graph and sends it on; the last micro batch needs no second forward
+/// pass. The gradient lands in the holders, and from there in `sum`; nothing does where the loss is not
+/// finite. Every rank needs at least one query.
+CachedLoss accumulate_gradient(const StepBatch& batch, const EmbedFunction& embed, const LossFunction& loss,
+                               GradientSum& sum, at::Device device, World& world,
+                               const GradCacheOptions& options = {});
+
+}  // namespace decovec

@@ -1,0 +1,72 @@
+#include "train/step_batch.hpp"
+
+#include <algorithm>
+
+#include <ATen/Parallel.h>
+
+#include "decovec/world/random.hpp"
+
+namespace decovec {
+
+RowRange rows_of_rank(int64_t rows, int rank, int ranks) {
+  return {rows * rank / ranks, rows * (rank + 1) / ranks};
+}
+
+uint64_t text_hash(std::string_view instruction, std::string_view text) {
+  return random_bits(RandomKey(0).with(std::string(instruction).append(text)));
+}
+
+StepBatch assemble(const std::vector<TrainingSet>& sets, const std::vector<BatchRow>& rows, RowRange own,
+                   const SequenceFunction& sequence) {
+  StepBatch batch;
+  batch.own = own;
+  Relation& relation = batch.relation;
+  struct Text {
+    const std::string &instruction, &text;
+  };
+  std::vector<Text> texts;  // of this rank
+  const auto add_text = [&](int64_t row, const std::string& instruction, const std::string& text) {
+    if (row < own.begin || row >= own.end) return;
+    texts.push_back({instruction, text});
+    batch.row_of.push_back(row);
+  };
+  const auto for_each_row = [&](auto&& use) {
+    for (size_t r = 0; r < rows.size(); ++r) {
+      const TrainingSet& set = sets[static_cast<size_t>(rows[r].dataset)];
+      use(static_cast<int64_t>(r), set, set.dataset->examples[static_cast<size_t>(rows[r].example)]);
+    }
+  };
+
+  for_each_row([&](int64_t row, const TrainingSet& set, const Example& example) {
+    add_text(row, set.query_prompt, example.query);
+    relation.pool.push_back(set.in_batch_negatives ? 0 : -1);
+    std::vector<uint64_t>& answers = relation.answers.emplace_back();
+    for (const std::string& positive : example.positives)
+      answers.push_back(text_hash(set.document_prompt, positive));
+    std::sort(answers.begin(), answers.end());
+  });
+  for_each_row([&](int64_t row, const TrainingSet& set, const Example& example) {
+    const BatchRow& drawn = rows[static_cast<size_t>(row)];
+    const auto add_document = [&](const std::string& text) {
+      relation.owner.push_back(row);
+      relation.text.push_back(text_hash(set.document_prompt, text));
+      add_text(row, set.document_prompt, text);
+    };
+    relation.positive.push_back(relation.documents());
+    add_document(example.positives[static_cast<size_t>(drawn.positive)]);
+    for (int64_t negative : drawn.negatives) add_document(example.negatives[static_cast<size_t>(negative)]);
+  });
+
+  batch.sequences.resize(texts.size());
+  at::parallel_for(0, static_cast<int64_t>(texts.size()), /*grain_size=*/64, [&](int64_t begin, int64_t end) {
+    for (auto i = static_cast<size_t>(begin); i < static_cast<size_t>(end); ++i)
+      batch.sequences[i] = sequence(texts[i].instruction, texts[i].text);
+  });
+  for (const TokenSequence& ids : batch.sequences) {
+    batch.tokens += static_cast<int64_t>(ids.ids.size());
+    batch.truncated += ids.truncated;
+  }
+  return batch;
+}
+
+}  // namespace decovec

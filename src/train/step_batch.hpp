@@ -1,0 +1,53 @@
+// From drawn rows to token sequences and the relation of the whole batch.
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "decovec/data/batch_sampler.hpp"
+#include "decovec/data/dataset.hpp"
+#include "decovec/loss/relation.hpp"
+#include "decovec/text/tokenizer.hpp"
+
+namespace decovec {
+
+/// A data set as a step sees it.
+struct TrainingSet {
+  const Dataset* dataset = nullptr;  ///< kept by the caller
+  std::string query_prompt, document_prompt;
+  bool in_batch_negatives = true;
+};
+
+/// Query rows [begin, end) of the global batch: a rank's share.
+struct RowRange {
+  int64_t begin = 0, end = 0;
+  int64_t size() const { return end - begin; }
+};
+
+/// Shares that differ by one row at most, in rank order.
+RowRange rows_of_rank(int64_t rows, int rank, int ranks);
+
+/// One step's input: what this rank encodes, and what all texts are to each other.
+struct StepBatch {
+  std::vector<TokenSequence> sequences;  ///< this rank's queries, then its documents
+  std::vector<int64_t> row_of;           ///< [sequences]: the batch row each belongs to
+  RowRange own;                          ///< this rank's queries; all documents of a query lie with it
+  Relation relation;                     ///< of the global batch: documents in query order, positive first
+  int64_t tokens = 0, truncated = 0;     ///< of `sequences`
+};
+
+/// Text to ids: Embedder::sequence. Called from several threads.
+using SequenceFunction = std::function<TokenSequence(std::string_view instruction, std::string_view text)>;
+
+/// A row's documents are its positive, then its negatives. Rows of sets with in_batch_negatives form one
+/// pool; a row's answers are all positives of its example. Texts are the same where the instruction and text
+/// together are.
+StepBatch assemble(const std::vector<TrainingSet>& sets, const std::vector<BatchRow>& rows, RowRange own,
+                   const SequenceFunction& sequence);
+
+/// 64 bits that tell texts apart.
+uint64_t text_hash(std::string_view instruction, std::string_view text);
+
+}  // namespace decovec

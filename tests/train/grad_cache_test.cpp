@@ -1,0 +1,208 @@
+// The gradient of a batch must not depend on how the work is cut. The embeddings here come from a small
+// function of our own; gradients_test.cpp does the same with real models.
+#include "train/grad_cache.hpp"
+
+#include <gtest/gtest.h>
+
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+
+#include "train/thread_world.hpp"
+
+namespace decovec {
+namespace {
+
+constexpr int64_t kVocabulary = 20, kWidth = 6;
+
+/// Embeds a sequence as tanh(mean of its ids' rows) times a matrix.
+struct TinyModel {
+  at::Tensor table, matrix;
+  mutable int64_t largest_batch = 0, calls = 0;
+
+  explicit TinyModel(at::ScalarType type)
+      : table(random_normal(RandomKey(1), {kVocabulary, kWidth}, 1).to(type).requires_grad_(true)),
+        matrix(random_normal(RandomKey(2), {kWidth, kWidth}, 1).to(type).requires_grad_(true)) {}
+
+  std::vector<at::Tensor> holders() const { return {table, matrix}; }
+
+  at::Tensor operator()(const TokenBatch& batch) const {
+    ++calls;
+    largest_batch = std::max(largest_batch, batch.tokens());
+    const at::Tensor rows = table.index_select(0, batch.ids);
+    std::vector<at::Tensor> means;
+    for (size_t b = 0; b + 1 < batch.cu_seqlens.size(); ++b)
+      means.push_back(
+          rows.narrow(0, batch.cu_seqlens[b], batch.cu_seqlens[b + 1] - batch.cu_seqlens[b]).mean(0));
+    return at::stack(means).tanh().matmul(matrix);
+  }
+};
+
+/// Seven queries in two pools and alone, with none to three hard negatives.
+StepBatch make_batch(RowRange own) {
+  StepBatch batch;
+  batch.own = own;
+  const std::vector<int64_t> negatives = {0, 3, 1, 2, 0, 1, 3};
+  const auto add = [&](int64_t row, uint64_t text) {
+    if (row < own.begin || row >= own.end) return;
+    TokenSequence sequence;
+    const uint64_t length = 1 + random_below(RandomKey(3).with(text), 9);
+    for (uint64_t i = 0; i < length; ++i)
+      sequence.ids.push_back(
+          static_cast<int64_t>(random_below(RandomKey(4).with(text).with(i), kVocabulary)));
+    batch.tokens += static_cast<int64_t>(length);
+    batch.sequences.push_back(std::move(sequence));
+    batch.row_of.push_back(row);
+  };
+  uint64_t text = 0;
+  for (int64_t row = 0; row < 7; ++row) {
+    batch.relation.pool.push_back(row % 3 == 2 ? -1 : 0);
+    add(row, text++);
+  }
+  for (int64_t row = 0; row < 7; ++row) {
+    batch.relation.positive.push_back(batch.relation.documents());
+    for (int64_t i = 0; i <= negatives[static_cast<size_t>(row)]; ++i) {
+      batch.relation.owner.push_back(row);
+      batch.relation.text.push_back(text);
+      add(row, text++);
+    }
+    batch.relation.answers.push_back(
+        {batch.relation.text[static_cast<size_t>(batch.relation.positive.back())]});
+  }
+  batch.relation.answers[1].push_back(batch.relation.text[0]);  // row 0's positive answers row 1 too
+  std::sort(batch.relation.answers[1].begin(), batch.relation.answers[1].end());
+  return batch;
+}
+
+struct Gradient {
+  double loss;
+  std::vector<at::Tensor> holders;
+};
+
+/// One graph over everything, and no function of ours but the embeddings.
+Gradient plain(const TinyModel& model, const StepBatch& batch) {
+  std::vector<at::Tensor> embeddings;
+  for (const TokenSequence& sequence : batch.sequences) {
+    const at::Tensor mean = model.table.index_select(0, at::tensor(sequence.ids, at::kLong)).mean(0);
+    const at::Tensor embedding = mean.tanh().matmul(model.matrix);
+    embeddings.push_back(embedding / embedding.norm());
+  }
+  const at::Tensor all = at::stack(embeddings);
+  const at::Tensor scores = all.narrow(0, 0, 7).matmul(all.narrow(0, 7, all.size(0) - 7).t()) / 0.05;
+  const at::Tensor labels = batch.relation.labels(0, 7);
+  at::Tensor loss = at::zeros({}, all.options());
+  for (int64_t row = 0; row < 7; ++row) {
+    const at::Tensor candidates = scores[row].masked_select(labels[row] != 0);
+    loss = loss + candidates.logsumexp(0) - scores[row][batch.relation.positive[static_cast<size_t>(row)]];
+  }
+  loss = loss / 7;
+  loss.backward();
+  Gradient gradient{loss.item<double>(), {}};
+  for (const at::Tensor& holder : model.holders())
+    gradient.holders.push_back(std::exchange(holder.mutable_grad(), {}));
+  return gradient;
+}
+
+Gradient cached(const TinyModel& model, const StepBatch& batch, World& world,
+                const GradCacheOptions& options) {
+  GradientSum sum(model.holders());
+  const CachedLoss result = accumulate_gradient(
+      batch, [&](const TokenBatch& tokens) { return model(tokens); },
+      [&](const Embeddings& embeddings) { return info_nce(embeddings, batch.relation); }, sum, at::kCPU,
+      world, options);
+  return {result.loss, sum.finish(world)};
+}
+
+void expect_close(const Gradient& a, const Gradient& b, double tolerance) {
+  EXPECT_NEAR(a.loss, b.loss, tolerance * std::abs(a.loss));
+  for (size_t i = 0; i < a.holders.size(); ++i) {
+    const double scale = a.holders[i].abs().max().item<double>();
+    EXPECT_GT(scale, 0);
+    EXPECT_LT((a.holders[i] - b.holders[i]).abs().max().item<double>(), tolerance * scale);
+  }
+}
+
+class GradCache : public testing::TestWithParam<std::pair<at::ScalarType, double>> {};
+
+INSTANTIATE_TEST_SUITE_P(Types, GradCache,
+                         testing::Values(std::pair(at::kDouble, 1e-12), std::pair(at::kFloat, 1e-5)));
+
+TEST_P(GradCache, EqualsThePlainGradientHoweverTheWorkIsCut) {
+  const auto [type, tolerance] = GetParam();
+  const TinyModel model(type);
+  const StepBatch batch = make_batch({0, 7});
+  const Gradient expected = plain(model, batch);
+  World world;
+  for (const int64_t micro_batch_tokens : {1, 9, 17, 40, 100000}) {
+    for (const int64_t tile_scores : {1, 40, 100000})
+      expect_close(
+          expected,
+          cached(model, batch, world, {.micro_batch_tokens = micro_batch_tokens, .tile_scores = tile_scores}),
+          tolerance);
+  }
+}
+
+TEST_P(GradCache, DoesNotDependOnTheNumberOfRanks) {
+  const auto [type, tolerance] = GetParam();
+  const Gradient expected = plain(TinyModel(type), make_batch({0, 7}));
+  for (const int ranks : {2, 3, 7}) {
+    ThreadRanks(ranks).run([&, type = type, tolerance = tolerance](World& world) {
+      const TinyModel model(type);
+      const StepBatch batch = make_batch(rows_of_rank(7, world.rank(), world.size()));
+      for (const int64_t micro_batch_tokens : {9, 100000})
+        expect_close(expected, cached(model, batch, world, {.micro_batch_tokens = micro_batch_tokens}),
+                     tolerance);
+    });
+  }
+}
+
+TEST(GradCache, HoldsOneMicroBatchAtATimeAndEmbedsTheLastOnce) {
+  const TinyModel model(at::kFloat);
+  const StepBatch batch = make_batch({0, 7});
+  World world;
+  cached(model, batch, world, {.micro_batch_tokens = 17});
+  EXPECT_LE(model.largest_batch, 17);
+  const int64_t micro_batches = static_cast<int64_t>(pack(batch.sequences, 17).size());
+  EXPECT_GT(micro_batches, 3);
+  EXPECT_EQ(model.calls, 2 * micro_batches - 1);
+}
+
+TEST(GradCache, SumsLowPrecisionGradientsInFloat32) {
+  const at::Tensor holder = at::ones({1}, at::kBFloat16).requires_grad_(true);
+  GradientSum sum({holder});
+  for (int i = 0; i < 1000; ++i) {  // in bfloat16 the sum would stop at 256
+    holder.sum().backward();
+    sum.take();
+  }
+  World world;
+  const at::Tensor total = sum.finish(world)[0];
+  EXPECT_EQ(total.scalar_type(), at::kFloat);
+  EXPECT_EQ(total.item<double>(), 1000);
+  EXPECT_FALSE(holder.grad().defined());
+}
+
+TEST(GradCache, GivesZerosWhereNoGradientReaches) {
+  const at::Tensor used = at::ones({2}).requires_grad_(true), unused = at::ones({3}).requires_grad_(true);
+  GradientSum sum({used, unused});
+  used.sum().backward();
+  sum.take();
+  World world;
+  const std::vector<at::Tensor> totals = sum.finish(world);
+  EXPECT_TRUE(totals[0].equal(at::ones({2})));
+  EXPECT_TRUE(totals[1].equal(at::zeros({3})));
+}
+
+TEST(GradCache, LeavesTheWeightsAloneWhereTheLossIsNotFinite) {
+  const TinyModel model(at::kFloat);
+  {
+    at::NoGradGuard no_grad;
+    model.table[3].fill_(std::numeric_limits<float>::quiet_NaN());
+  }
+  const StepBatch batch = make_batch({0, 7});
+  World world;
+  const Gradient gradient = cached(model, batch, world, {.micro_batch_tokens = 17});
+  EXPECT_TRUE(std::isnan(gradient.loss));
+  EXPECT_EQ(gradient.holders[1].abs().sum().item<double>(), 0);
+}
+
+}  // namespace
+}  // namespace decovec
