@@ -29,13 +29,13 @@ struct StepReport {
 
 struct TrainOptions {
   /// Where `step-N/` checkpoints stand while training; empty: none are written.
-  std::filesystem::path checkpoints;
+  std::filesystem::path checkpoints = {};
   /// Go on from the newest checkpoint there. Without it, an existing checkpoint is an error.
   bool resume = false;
   /// Called after each step.
-  std::function<void(const StepReport&)> on_step;
+  std::function<void(const StepReport&)> on_step = {};
   /// A requested stop ends training after the running step, with a checkpoint.
-  std::stop_token stop;
+  std::stop_token stop = {};
   /// The ranks that train together; empty: this process alone.
   World* world = nullptr;
 };

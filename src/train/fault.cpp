@@ -1,0 +1,62 @@
+#include "train/fault.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+
+#include "io/json.hpp"
+
+namespace decovec {
+namespace {
+
+/// [rows] bool: a value of the row is not finite.
+at::Tensor broken_rows(const at::Tensor& values) { return values.isfinite().all(1).logical_not().cpu(); }
+
+/// Batch rows of the sequences that `broken` marks, ascending.
+std::vector<int64_t> rows_of(const at::Tensor& broken, const StepBatch& batch) {
+  std::vector<int64_t> rows;
+  for (int64_t i = 0; i < broken.size(0); ++i)
+    if (broken[i].item<bool>()) rows.push_back(batch.row_of[static_cast<size_t>(i)]);
+  std::sort(rows.begin(), rows.end());
+  rows.erase(std::unique(rows.begin(), rows.end()), rows.end());
+  return rows;
+}
+
+std::vector<int64_t> rows_with_broken_loss(const CachedLoss& result, const StepBatch& batch,
+                                           const LossFunction& loss) {
+  at::NoGradGuard no_grad;
+  std::vector<int64_t> rows;
+  for (int64_t i = 0; i < batch.own.size(); ++i) {
+    const at::Tensor share = loss({result.embeddings.narrow(0, i, 1), result.documents, batch.own.begin + i});
+    if (!std::isfinite(share.item<double>())) rows.push_back(batch.own.begin + i);
+  }
+  return rows;
+}
+
+}  // namespace
+
+std::string examples_at_fault(const CachedLoss& result, const StepBatch& batch, const LossFunction& loss,
+                              const std::vector<TrainingSet>& sets, const std::vector<BatchRow>& rows) {
+  std::vector<int64_t> faulty = rows_of(broken_rows(result.embeddings), batch);
+  if (faulty.empty()) faulty = rows_with_broken_loss(result, batch, loss);
+  if (faulty.empty()) faulty = rows_of(broken_rows(result.gradients), batch);
+  if (faulty.empty()) return "no single example stands out; try a lower learning rate or clip";
+
+  const size_t shown_rows = 3;
+  std::string text =
+      static_cast<int64_t>(faulty.size()) == batch.own.size()
+          ? fmt::format("all {} examples of the step (are the weights still finite?):", faulty.size())
+          : fmt::format("{} of {} examples:", faulty.size(), batch.own.size());
+  for (size_t i = 0; i < std::min(faulty.size(), shown_rows); ++i) {
+    const BatchRow& row = rows[static_cast<size_t>(faulty[i])];
+    const Dataset& dataset = *sets[static_cast<size_t>(row.dataset)].dataset;
+    const Example& example = dataset.examples[static_cast<size_t>(row.example)];
+    text += fmt::format("{} '{}' example {}, query {}", i == 0 ? "" : ";", dataset.name, row.example + 1,
+                        shown(Json(example.query)));
+  }
+  return faulty.size() > shown_rows ? text + "; ..." : text;
+}
+
+}  // namespace decovec
