@@ -3,16 +3,12 @@
 #include <gtest/gtest.h>
 
 #include "io/json.hpp"
+#include "io/temporary_folder.hpp"
 
 namespace decovec {
 namespace {
 
-Json reference() {
-  const char* folder = std::getenv("DECOVEC_TEST_DATA");
-  if (folder == nullptr)
-    throw std::runtime_error("DECOVEC_TEST_DATA is not set; run the tests through ctest");
-  return read_json(std::filesystem::path(folder) / "search" / "bm25.json");
-}
+Json reference() { return read_json(test_data() / "search" / "bm25.json"); }
 
 TEST(Words, AgreeWithTheReference) {
   for (const Json& pair : reference()["words"])
