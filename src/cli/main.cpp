@@ -1,1 +1,71 @@
-int main() { return 0; }
+#include <spdlog/sinks/stdout_color_sinks.h>
+#include <spdlog/spdlog.h>
+
+#include "cli/options.hpp"
+#include "cli/terminal.hpp"
+
+namespace {
+namespace cli = decovec::cli;
+
+constexpr const char* kFooter =
+    R"(Exit status: 0; 1 for a failure, told on standard error; 2 for wrong usage; 130 after Ctrl-C.
+A reader of standard output that goes away ends the program quietly with status 0.
+
+Examples:
+  decovec embed --model my-embedder --input texts.txt --output vectors.npy
+  decovec train recipe.toml
+  decovec evaluate --model my-embedder tasks/retrieval tasks/similarity
+  decovec search --model my-embedder --corpus concepts.txt
+
+'decovec COMMAND --help' tells more.)";
+
+int wrong_usage(const std::string& message, const std::string& command) {
+  spdlog::error("{}; see '{} --help'", cli::one_line(message), command);
+  return 2;
+}
+
+int run(int argc, char** argv) {
+  CLI::App program("Text embedders from decoder-only language models.", "decovec");
+  program.set_version_flag("--version", "decovec " DECOVEC_VERSION);
+  program.footer(kFooter);
+  program.fallthrough(false);
+  const std::vector<cli::Run> runs = {cli::add_embed(program),  cli::add_tokenize(program),
+                                      cli::add_train(program),  cli::add_evaluate(program),
+                                      cli::add_search(program), cli::add_info(program)};
+  const std::vector<CLI::App*> commands = program.get_subcommands([](CLI::App*) { return true; });
+  const auto chosen = [&]() -> const CLI::App* {
+    const auto parsed = program.get_subcommands();
+    return parsed.empty() ? nullptr : parsed.front();
+  };
+  try {
+    program.parse(argc, argv);
+  } catch (const CLI::Success& asked) {  // --help, --version
+    std::ostringstream text;
+    program.exit(asked, text, text);
+    cli::write_stdout(text.str());
+    return 0;
+  } catch (const CLI::ParseError& error) {
+    return wrong_usage(error.what(), chosen() ? "decovec " + chosen()->get_name() : "decovec");
+  }
+  for (size_t i = 0; i < commands.size(); ++i)
+    if (commands[i] == chosen()) return runs[i]();
+  return wrong_usage("expected a command: embed, tokenize, train, evaluate, search or info", "decovec");
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  cli::prepare_process();
+  spdlog::set_default_logger(spdlog::stderr_color_st("decovec"));
+  spdlog::set_pattern("%n: %^%l%$: %v");
+  try {
+    return run(argc, argv);
+  } catch (const cli::ClosedPipe&) {
+    return 0;
+  } catch (const cli::Interrupted&) {
+    return cli::interrupted_status();
+  } catch (const std::exception& error) {
+    spdlog::error("{}", cli::one_line(error.what()));
+    return 1;
+  }
+}

@@ -1,0 +1,64 @@
+#include "cli/options.hpp"
+#include "cli/terminal.hpp"
+#include "decovec/eval/tasks.hpp"
+#include "io/error.hpp"
+#include "io/file.hpp"
+
+namespace decovec::cli {
+namespace {
+
+struct Options {
+  ModelOptions model;
+  TextOptions text;
+  std::vector<std::filesystem::path> tasks;
+  std::filesystem::path json;
+};
+
+int run(const Options& options) {
+  for (const std::filesystem::path& task : options.tasks)  // before the hours, not after them
+    if (!std::filesystem::is_directory(task))
+      fail("{}: expected a task folder; no such folder", task.string());
+  const Embedder model = load_model(options.model);
+
+  Progress progress;
+  EvaluateOptions evaluation;
+  evaluation.encode = encode_options(options.text, model);
+  evaluation.on_progress = [&](const std::string& what, int64_t done, int64_t total) {
+    progress.count(what, done, total);
+  };
+  std::vector<TaskReport> reports;
+  for (const std::filesystem::path& task : options.tasks)
+    reports.push_back(evaluate(model, task, evaluation));
+  progress.clear();
+  if (!options.json.empty()) {
+    const InterruptGuard guard;
+    write_file(options.json, to_json(reports) + "\n");
+  }
+  write_stdout(table(reports));
+  return 0;
+}
+
+}  // namespace
+
+Run add_evaluate(CLI::App& program) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command = program.add_subcommand("evaluate", "Measure a model on task folders");
+  add_model_options(*command, options->model);
+  command->add_option("TASK_DIR", options->tasks, "Task folders")->required()->option_text("...");
+  command->add_option("--json", options->json, "Also write the figures to FILE as JSON")->option_text("FILE");
+  add_text_options(*command, options->text);
+  command->footer(R"(
+A task folder is told by its files:
+  retrieval       corpus.jsonl, queries.jsonl, qrels/test.tsv (BEIR's)
+  similarity      sts.jsonl {"sentence1", "sentence2", "score"}
+  classification  train.jsonl and test.jsonl {"text", "label"}
+  clustering      test.jsonl alone {"text", "label"}
+Retrieval uses the model's prompts 'query' and 'document', other tasks the prompt of the task folder's name,
+where the model has them; --prompt and --prompt-name override.
+
+Example:
+  decovec evaluate --model my-embedder tasks/retrieval tasks/similarity --json figures.json)");
+  return [options] { return run(*options); };
+}
+
+}  // namespace decovec::cli

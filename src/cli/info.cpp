@@ -1,0 +1,94 @@
+#include "cli/options.hpp"
+#include "cli/terminal.hpp"
+#include "io/json.hpp"
+
+namespace decovec::cli {
+namespace {
+
+struct Options {
+  ModelOptions model;
+  bool json = false;
+};
+
+OrderedJson facts(const Embedder& model, const ModelOptions& options) {
+  const ModelConfig& config = model.transformer.config;
+  int64_t parameters = 0;
+  for (const Parameter& parameter : model.parameters()) parameters += parameter.value().numel();
+  OrderedJson json;
+  json["folder"] = options.folder.string();
+  json["layout"] = name_of(model.layout);
+  json["family"] = config.family;
+  json["attention"] = name_of(config.attention);
+  json["sliding_window"] = config.sliding_window ? OrderedJson(*config.sliding_window) : OrderedJson();
+  json["pooling"] = name_of(model.pooling);
+  if (model.latents) {
+    json["latents"] = model.latents->config.latents;
+    json["latent_heads"] = model.latents->config.heads;
+  }
+  json["normalized"] = std::any_of(model.heads.begin(), model.heads.end(),
+                                   [](const Head& head) { return std::holds_alternative<Normalize>(head); });
+  json["dimensions"] = model.dimensions();
+  json["layers"] = config.layers;
+  json["heads"] = config.heads;
+  json["kv_heads"] = config.kv_heads;
+  json["head_dim"] = config.head_dim;
+  json["vocabulary"] = config.vocab_size;
+  json["max_length"] = model.rule.max_length;
+  json["bos"] = model.rule.bos;
+  json["eos"] = name_of(model.rule.eos);
+  json["instruction"] = name_of(model.rule.instruction);
+  json["prompts"] = OrderedJson::object();
+  for (const auto& [name, prompt] : model.prompts) json["prompts"][name] = prompt;
+  json["default_prompt"] = model.default_prompt.empty() ? OrderedJson() : OrderedJson(model.default_prompt);
+  json["parameters"] = parameters;
+  json["dtype"] = name_of(model.dtype());
+  json["device"] = model.device().str();
+  return json;
+}
+
+std::string shown(const OrderedJson& value) {
+  if (value.is_null()) return "none";
+  if (value.is_boolean()) return value.get<bool>() ? "yes" : "no";
+  return value.is_string() ? value.get<std::string>() : value.dump();
+}
+
+int run(const Options& options) {
+  const OrderedJson json = facts(load_model(options.model), options.model);
+  if (options.json) {
+    write_stdout(json.dump(2) + "\n");
+    return 0;
+  }
+  std::string lines;
+  for (const auto& [key, value] : json.items()) {
+    if (key != "prompts") {
+      lines += fmt::format("{:<16}{}\n", key, shown(value));
+    } else if (value.empty()) {
+      lines += fmt::format("{:<16}none\n", key);
+    } else {
+      lines += "prompts\n";
+      for (const auto& [name, prompt] : value.items())
+        lines += fmt::format("  {:<14}{}\n", name, prompt.dump());
+    }
+  }
+  write_stdout(lines);
+  return 0;
+}
+
+}  // namespace
+
+Run add_info(CLI::App& program) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command = program.add_subcommand("info", "Tell what a model folder is and how it is used");
+  add_model_options(*command, options->model, true);
+  command->add_flag("--json", options->json, "As JSON");
+  command->footer(R"(
+eos: 'kept' stands after every text, 'cut' is lost where a text is truncated. instruction: which of the
+prompt's positions are pooled: all ('pooled'), or those after the prompt by NV-Embed's or
+sentence-transformers' count.
+
+Example:
+  decovec info my-embedder)");
+  return [options] { return run(*options); };
+}
+
+}  // namespace decovec::cli

@@ -1,0 +1,167 @@
+#include "cli/options.hpp"
+
+#include "io/error.hpp"
+
+namespace decovec::cli {
+namespace {
+
+constexpr int64_t kMost = int64_t{1} << 40;
+
+at::ScalarType parse_dtype(const std::string& name) {
+  if (name == "bfloat16") return at::kBFloat16;
+  if (name == "float16") return at::kHalf;
+  return at::kFloat;
+}
+
+Attention parse_attention(const std::string& name) {
+  return name == "causal" ? Attention::causal : Attention::bidirectional;
+}
+
+Pooling parse_pooling(const std::string& name) {
+  if (name == "mean") return Pooling::mean;
+  return name == "last_token" ? Pooling::last_token : Pooling::latent_attention;
+}
+
+}  // namespace
+
+void add_device_option(CLI::App& command, std::string& device) {
+  command.add_option("--device", device, "Where to compute: cpu or cuda")
+      ->check(CLI::IsMember({"cpu", "cuda"}))
+      ->capture_default_str();
+}
+
+void add_model_options(CLI::App& command, ModelOptions& options, bool positional) {
+  command.add_option(positional ? "DIR" : "--model", options.folder, "Model folder")
+      ->required()
+      ->option_text(positional ? "" : "DIR REQUIRED");
+  command
+      .add_option("--attention", options.attention, "Mask: causal or bidirectional (default: the folder's)")
+      ->check(CLI::IsMember({"causal", "bidirectional"}));
+  command
+      .add_option("--pooling", options.pooling,
+                  "Pooling: mean, last_token or latent_attention (default: the folder's)")
+      ->check(CLI::IsMember({"mean", "last_token", "latent_attention"}));
+  command
+      .add_option("--dtype", options.dtype,
+                  "Weights in memory: auto (the folder's), float32, bfloat16 or float16")
+      ->check(CLI::IsMember({"auto", "float32", "bfloat16", "float16"}))
+      ->capture_default_str();
+  add_device_option(command, options.device);
+}
+
+void add_sequence_options(CLI::App& command, TextOptions& options) {
+  CLI::Option* prompt = command.add_option("--prompt", options.prompt, "Instruction put before every text")
+                            ->option_text("TEXT");
+  command.add_option("--prompt-name", options.prompt_name, "The same, by its name in the model folder")
+      ->option_text("NAME")
+      ->excludes(prompt);
+  command.add_option("--max-length", options.max_length, "Longest text in ids (default: the model's)")
+      ->check(CLI::Range(int64_t{1}, kMost))
+      ->option_text("N");
+  command
+      .add_option("--truncate", options.truncate,
+                  "A longer text is an error, or is cut at its end: error, right")
+      ->check(CLI::IsMember({"error", "right"}))
+      ->capture_default_str();
+}
+
+void add_text_options(CLI::App& command, TextOptions& options) {
+  add_sequence_options(command, options);
+  command.add_option("--batch-tokens", options.batch_tokens, "Tokens computed at once")
+      ->check(CLI::Range(int64_t{1}, kMost))
+      ->option_text("N")
+      ->capture_default_str();
+}
+
+Embedder load_model(const ModelOptions& options) {
+  LoadOptions load;
+  load.fresh_weights = false;
+  load.device = at::Device(options.device);
+  if (options.dtype != "auto") load.dtype = parse_dtype(options.dtype);
+  if (!options.attention.empty()) load.attention = parse_attention(options.attention);
+  if (!options.pooling.empty()) load.pooling = parse_pooling(options.pooling);
+  return Embedder::load(options.folder, load);
+}
+
+EncodeOptions encode_options(const TextOptions& options, const Embedder& model) {
+  EncodeOptions encode;
+  encode.prompt = options.prompt;
+  if (options.prompt_name) encode.prompt = model.prompt(*options.prompt_name);
+  encode.max_length = options.max_length;
+  encode.truncate = options.truncate == "right" ? Truncate::right : Truncate::error;
+  encode.batch_tokens = options.batch_tokens;
+  return encode;
+}
+
+at::Tensor encode_lines(const Embedder& model, const std::vector<std::string>& texts,
+                        const EncodeOptions& options, const std::string& file, int64_t first_line) {
+  try {
+    return model.encode(texts, options);
+  } catch (const TextError& error) {
+    fail("{}:{}: {}", file, first_line + error.text, error.reason);
+  }
+}
+
+std::string shown_name(const std::filesystem::path& file) {
+  return file == "-" ? "standard input" : file.string();
+}
+
+const char* name_of(Attention attention) {
+  return attention == Attention::causal ? "causal" : "bidirectional";
+}
+
+const char* name_of(Pooling pooling) {
+  switch (pooling) {
+    case Pooling::mean:
+      return "mean";
+    case Pooling::last_token:
+      return "last_token";
+    case Pooling::latent_attention:
+      return "latent_attention";
+  }
+  return "";
+}
+
+const char* name_of(FolderLayout layout) {
+  switch (layout) {
+    case FolderLayout::plain_decoder:
+      return "plain_decoder";
+    case FolderLayout::nv_embed:
+      return "nv_embed";
+    case FolderLayout::sentence_transformers:
+      return "sentence_transformers";
+  }
+  return "";
+}
+
+const char* name_of(EndOfText eos) {
+  switch (eos) {
+    case EndOfText::none:
+      return "none";
+    case EndOfText::kept:
+      return "kept";
+    case EndOfText::cut:
+      return "cut";
+  }
+  return "";
+}
+
+const char* name_of(InstructionPooling instruction) {
+  switch (instruction) {
+    case InstructionPooling::pooled:
+      return "pooled";
+    case InstructionPooling::nv_embed:
+      return "nv_embed";
+    case InstructionPooling::sentence_transformers:
+      return "sentence_transformers";
+  }
+  return "";
+}
+
+const char* name_of(at::ScalarType dtype) {
+  if (dtype == at::kFloat) return "float32";
+  if (dtype == at::kBFloat16) return "bfloat16";
+  return dtype == at::kHalf ? "float16" : at::toString(dtype);
+}
+
+}  // namespace decovec::cli

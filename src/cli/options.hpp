@@ -1,0 +1,68 @@
+// Options that the subcommands share, and the list of subcommands.
+#pragma once
+#include <CLI/CLI.hpp>
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <stdexcept>
+#include <string>
+
+#include "decovec/model/embedder.hpp"
+
+namespace decovec::cli {
+
+/// Runs a subcommand whose options are parsed: the exit status. Throws for a failure.
+using Run = std::function<int()>;
+
+// Each adds its subcommand to the program: one file a subcommand.
+Run add_embed(CLI::App& program);
+Run add_tokenize(CLI::App& program);
+Run add_train(CLI::App& program);
+Run add_evaluate(CLI::App& program);
+Run add_search(CLI::App& program);
+Run add_info(CLI::App& program);
+
+/// Which folder to load, and as what.
+struct ModelOptions {
+  std::filesystem::path folder;
+  std::string dtype = "auto", device = "cpu";
+  std::string attention, pooling;  ///< empty: as the folder says
+};
+
+/// How texts are encoded.
+struct TextOptions {
+  std::optional<std::string> prompt, prompt_name;
+  int64_t max_length = 0;
+  std::string truncate = "error";
+  int64_t batch_tokens = EncodeOptions{}.batch_tokens;
+};
+
+/// Adds --model (or the positional DIR), --attention, --pooling, and --dtype, --device.
+void add_model_options(CLI::App& command, ModelOptions& options, bool positional = false);
+/// Adds --device.
+void add_device_option(CLI::App& command, std::string& device);
+/// Adds --max-length, --truncate, and --prompt, --prompt-name.
+void add_sequence_options(CLI::App& command, TextOptions& options);
+/// Adds the same and --batch-tokens.
+void add_text_options(CLI::App& command, TextOptions& options);
+
+/// Loads the folder and never draws weights.
+Embedder load_model(const ModelOptions& options);
+/// `model` resolves --prompt-name; without --prompt and --prompt-name the prompt stays empty.
+EncodeOptions encode_options(const TextOptions& options, const Embedder& model);
+
+/// Encodes lines of a file; a text's error names `file` and the line, counted from `first_line`.
+at::Tensor encode_lines(const Embedder& model, const std::vector<std::string>& texts,
+                        const EncodeOptions& options, const std::string& file, int64_t first_line = 1);
+
+/// "standard input" for "-".
+std::string shown_name(const std::filesystem::path& file);
+
+const char* name_of(Attention attention);
+const char* name_of(Pooling pooling);
+const char* name_of(FolderLayout layout);
+const char* name_of(EndOfText eos);
+const char* name_of(InstructionPooling instruction);
+const char* name_of(at::ScalarType dtype);
+
+}  // namespace decovec::cli

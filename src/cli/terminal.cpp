@@ -1,0 +1,164 @@
+#include "cli/terminal.hpp"
+
+#include <atomic>
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+#include <fcntl.h>
+#include <iostream>
+#include <streambuf>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "io/error.hpp"
+
+namespace decovec::cli {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+std::atomic<const char*> guard_notice{nullptr};  // not null while an InterruptGuard stands
+std::atomic<int> signal_seen{0};
+
+extern "C" void on_signal(int signal) {
+  const int code = errno;
+  const char* notice = guard_notice.load();
+  const bool again = signal_seen.exchange(signal) != 0;
+  if (notice == nullptr || again) {
+    if (::isatty(STDERR_FILENO)) (void)!::write(STDERR_FILENO, "\n", 1);
+    ::_exit(128 + signal);
+  }
+  (void)!::write(STDERR_FILENO, notice, std::strlen(notice));
+  errno = code;
+}
+
+// Standard input whose reads end when a signal came: std::filebuf would go on waiting.
+class StandardInput : public std::streambuf {
+  int_type underflow() override {
+    ssize_t got;
+    while ((got = ::read(STDIN_FILENO, buffer_, sizeof buffer_)) < 0) {
+      if (errno != EINTR) fail("standard input: cannot read: {}", std::generic_category().message(errno));
+      throw_if_interrupted();
+    }
+    setg(buffer_, buffer_, buffer_ + got);
+    return got == 0 ? traits_type::eof() : traits_type::to_int_type(buffer_[0]);
+  }
+
+  char buffer_[1 << 16];
+};
+
+size_t terminal_columns(int descriptor) {
+  winsize size{};
+  return ::ioctl(descriptor, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+}
+
+}  // namespace
+
+void prepare_process() {
+  // A standard stream that was closed must not become the number of a file that is opened later.
+  for (int descriptor = 0; descriptor <= 2; ++descriptor)
+    if (::fcntl(descriptor, F_GETFD) < 0) (void)!::open("/dev/null", descriptor == 0 ? O_WRONLY : O_RDONLY);
+
+  struct sigaction action {};
+  action.sa_handler = SIG_IGN;
+  ::sigaction(SIGPIPE, &action, nullptr);
+  ::sigaction(SIGXFSZ, &action, nullptr);  // a file at its size limit is a failed write too
+  action.sa_handler = on_signal;           // without SA_RESTART: a waiting read returns
+  ::sigaction(SIGINT, &action, nullptr);
+  ::sigaction(SIGTERM, &action, nullptr);
+
+  static StandardInput input;
+  std::cin.rdbuf(&input);
+  std::cin.exceptions(std::ios::badbit);  // hand on what the buffer throws
+}
+
+InterruptGuard::InterruptGuard(const char* notice) { guard_notice = notice; }
+InterruptGuard::~InterruptGuard() { guard_notice = nullptr; }
+
+bool interrupted() { return signal_seen != 0; }
+void throw_if_interrupted() {
+  if (interrupted()) throw Interrupted{};
+}
+int interrupted_status() { return 128 + (interrupted() ? signal_seen.load() : SIGINT); }
+
+void write_stdout(std::string_view bytes) {
+  while (!bytes.empty()) {
+    const ssize_t written = ::write(STDOUT_FILENO, bytes.data(), bytes.size());
+    if (written >= 0) {
+      bytes.remove_prefix(static_cast<size_t>(written));
+    } else if (errno == EPIPE) {
+      throw ClosedPipe{};
+    } else if (errno == EINTR) {
+      throw_if_interrupted();
+    } else {
+      fail("standard output: cannot write: {}", std::generic_category().message(errno));
+    }
+  }
+}
+
+bool shows_progress() {
+  static const bool terminal = ::isatty(STDERR_FILENO) == 1;
+  return terminal;
+}
+
+bool is_interactive() { return ::isatty(STDIN_FILENO) == 1 && ::isatty(STDOUT_FILENO) == 1; }
+
+Progress::~Progress() { clear(); }
+
+void Progress::show(const std::function<std::string()>& line) {
+  const auto now = Clock::now();
+  if (!shows_progress() || now - drawn_ < std::chrono::milliseconds(100)) return;
+  drawn_ = now;
+  visible_ = true;
+  const std::string text = "\r\033[K" + one_line(line(), terminal_columns(STDERR_FILENO) - 1);
+  (void)!::write(STDERR_FILENO, text.data(), text.size());
+}
+
+void Progress::count(std::string_view what, int64_t done, int64_t total) {
+  if (what != what_) {
+    what_ = what;
+    started_ = Clock::now();
+  }
+  show([&] {
+    const double seconds = std::chrono::duration<double>(Clock::now() - started_).count();
+    const double rate = seconds > 0 ? static_cast<double>(done) / seconds : 0;
+    std::string line = total > 0 ? fmt::format("{}: {}/{} texts, {:.0f} % ", what, done, total,
+                                               100.0 * static_cast<double>(done) / static_cast<double>(total))
+                                 : fmt::format("{}: {} texts", what, done);
+    if (seconds > 1 && rate > 0) {
+      line += fmt::format(", {:.0f} texts/s", rate);
+      if (total > 0) line += fmt::format(", {} left", clock_time(static_cast<double>(total - done) / rate));
+    }
+    return line;
+  });
+}
+
+void Progress::clear() {
+  if (visible_) (void)!::write(STDERR_FILENO, "\r\033[K", 4);
+  visible_ = false;
+  drawn_ = {};
+}
+
+std::string clock_time(double seconds) {
+  const auto whole = static_cast<int64_t>(std::clamp(seconds, 0.0, 1e9));
+  return whole < 3600 ? fmt::format("{}:{:02}", whole / 60, whole % 60)
+                      : fmt::format("{}:{:02}:{:02}", whole / 3600, whole / 60 % 60, whole % 60);
+}
+
+std::string one_line(std::string_view text, size_t columns) {
+  std::string line;
+  size_t characters = 0, last = 0;  // where the last character begins
+  for (const char byte : text) {
+    const auto code = static_cast<unsigned char>(byte);
+    const bool control = code < 0x20 || code == 0x7f;
+    if (control && (line.empty() || line.back() == ' ')) continue;
+    if ((code & 0xc0) != 0x80) {  // the first byte of a character
+      if (columns > 0 && ++characters > columns) return line.substr(0, last) + "…";
+      last = line.size();
+    }
+    line += control ? ' ' : byte;
+  }
+  return line;
+}
+
+}  // namespace decovec::cli

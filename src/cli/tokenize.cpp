@@ -1,0 +1,57 @@
+#include "cli/options.hpp"
+#include "cli/terminal.hpp"
+#include "decovec/io/lines.hpp"
+#include "io/error.hpp"
+
+namespace decovec::cli {
+namespace {
+
+struct Options {
+  ModelOptions model;
+  TextOptions text;
+  std::filesystem::path input = "-";
+};
+
+int run(const Options& options) {
+  const Embedder model = load_model(options.model);
+  const EncodeOptions encode = encode_options(options.text, model);
+  const std::string instruction =
+      encode.prompt ? *encode.prompt
+                    : (model.default_prompt.empty() ? "" : model.prompt(model.default_prompt));
+  const std::string name = shown_name(options.input);
+
+  std::string lines;
+  for_each_line(options.input, [&](std::string_view line, int64_t number) {
+    try {
+      const TokenSequence sequence = model.sequence(instruction, line, encode.truncate, encode.max_length);
+      lines += fmt::format("[{}]\n", fmt::join(sequence.ids, ", "));
+    } catch (const std::invalid_argument& error) {
+      fail("{}:{}: {}", name, number, error.what());
+    }
+    if (lines.size() < (size_t{1} << 16)) return;
+    write_stdout(lines);
+    lines.clear();
+  });
+  write_stdout(lines);
+  return 0;
+}
+
+}  // namespace
+
+Run add_tokenize(CLI::App& program) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command =
+      program.add_subcommand("tokenize", "Show the ids that the model gets, special ones included");
+  add_model_options(*command, options->model);
+  command->add_option("--input", options->input, "Texts, one a line; - is standard input")
+      ->option_text("FILE|- [-]");
+  add_sequence_options(*command, options->text);
+  command->footer(R"(
+One JSON array of ids a line: the sequence that 'decovec embed' computes with for the same options.
+
+Example:
+  echo "Hello" | decovec tokenize --model my-embedder)");
+  return [options] { return run(*options); };
+}
+
+}  // namespace decovec::cli

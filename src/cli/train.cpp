@@ -1,0 +1,192 @@
+#include "decovec/train/train.hpp"
+
+#include <fstream>
+#include <spdlog/spdlog.h>
+#include <stop_token>
+
+#include "cli/options.hpp"
+#include "cli/terminal.hpp"
+#include "decovec/io/lines.hpp"
+#include "decovec/train/recipe.hpp"
+#include "decovec/train/report.hpp"
+#include "io/error.hpp"
+#include "io/file.hpp"
+
+namespace decovec::cli {
+namespace {
+
+namespace fs = std::filesystem;
+using Clock = std::chrono::steady_clock;
+
+struct Options {
+  fs::path recipe;
+  std::vector<std::string> overrides;
+  bool resume = false;
+  std::string device = "cpu";
+};
+
+// Beside the output folder, which appears only at the end.
+fs::path beside(const fs::path& output, const char* suffix) { return output.string() + suffix; }
+
+bool exists_with_content(const fs::path& path) {
+  return fs::exists(path) && !(fs::is_directory(path) && fs::is_empty(path));
+}
+
+// Shows each step, and keeps `<output>.log.jsonl` and `<output>.loss.svg`.
+class Log {
+ public:
+  Log(const fs::path& output, bool resume)
+      : file_(beside(output, ".log.jsonl")), curve_(beside(output, ".loss.svg")), resume_(resume) {}
+
+  void add(const StepReport& report) {
+    if (!out_.is_open()) begin(report.total_step);
+    reports_.push_back(report);
+    out_ << to_json(report) << '\n' << std::flush;
+    if (!out_) fail("{}: cannot write; is the disk full?", file_.string());
+    show(report);
+    if (Clock::now() - curve_written_ > std::chrono::seconds(30)) write_curve();
+  }
+
+  // Draws the curve a last time and takes the progress line away.
+  void close() {
+    progress_.clear();
+    if (!reports_.empty()) write_curve();
+  }
+
+  const std::vector<StepReport>& reports() const { return reports_; }
+
+ private:
+  // A resumed run keeps the lines of the steps before its first; a line that broke off ends them.
+  void begin(int64_t first_step) {
+    std::string kept;
+    if (resume_ && fs::exists(file_)) {
+      try {
+        for_each_line(file_, [&](std::string_view line, int64_t number) {
+          StepReport report = parse_step_report(line, fmt::format("{}:{}", file_.string(), number));
+          if (report.total_step >= first_step) return;
+          kept.append(line) += '\n';
+          reports_.push_back(std::move(report));
+        });
+      } catch (const std::runtime_error& error) {
+        spdlog::warn("{}; the lines from there on are dropped", one_line(error.what()));
+      }
+    }
+    write_file(file_, kept);
+    out_.open(file_, std::ios::app | std::ios::binary);
+    curve_written_ = Clock::now();
+  }
+
+  void write_curve() {
+    write_file(curve_, loss_curve_svg(reports_));
+    curve_written_ = Clock::now();
+  }
+
+  void show(const StepReport& report) {
+    const auto line = [&] {
+      return fmt::format("{} {}/{}  loss {:.4f}  lr {:.2e}  {:.0f} tokens/s  {} left", report.stage,
+                         report.step, report.steps, report.loss, report.learning_rate,
+                         report.tokens_per_second, clock_time(report.seconds_left));
+    };
+    if (shows_progress()) return progress_.show(line);
+    const bool edge = report.step == 1 || report.step == report.steps;
+    if (!edge && Clock::now() - shown_ < std::chrono::seconds(10)) return;
+    spdlog::info("{}", line());
+    shown_ = Clock::now();
+  }
+
+  fs::path file_, curve_;
+  bool resume_;
+  std::ofstream out_;
+  std::vector<StepReport> reports_;
+  Progress progress_;
+  Clock::time_point curve_written_{}, shown_{};
+};
+
+std::string resume_command(const Options& options) {
+  std::string command = "decovec train " + options.recipe.string();
+  for (const std::string& override : options.overrides) command += fmt::format(" --set '{}'", override);
+  if (options.device != "cpu") command += " --device " + options.device;
+  return command + " --resume";
+}
+
+int run(const Options& options) {
+  const Recipe recipe = Recipe::load(options.recipe, options.overrides);
+  if (recipe.output.empty())
+    fail("{}: expected output = \"FOLDER\", where to write the tuned model, got none",
+         options.recipe.string());
+  fs::path output = fs::absolute(recipe.output).lexically_normal();
+  if (!output.has_filename()) output = output.parent_path();  // "folder/"
+  const fs::path checkpoints = beside(output, ".checkpoint");
+  if (exists_with_content(output)) {
+    if (!options.resume)
+      fail("{}: the output folder exists already; remove it, or choose another (--set output=FOLDER)",
+           output.string());
+    fs::remove_all(checkpoints);
+    spdlog::info("{}: finished already, nothing to resume", output.string());
+    return 0;
+  }
+  if (!options.resume && exists_with_content(checkpoints))
+    fail("{}: an interrupted run left its checkpoint; go on with --resume, or remove that folder",
+         checkpoints.string());
+
+  const auto started = Clock::now();
+  Embedder model = starting_model(recipe, at::Device(options.device));
+  Log log(output, options.resume);
+  std::stop_source stop;
+  const InterruptGuard guard("\ndecovec: stopping after this step; press Ctrl-C again to stop at once\n");
+  const TrainResult result = train(model, recipe,
+                                   {.checkpoints = checkpoints,
+                                    .resume = options.resume,
+                                    .on_step =
+                                        [&](const StepReport& report) {
+                                          log.add(report);
+                                          if (interrupted()) stop.request_stop();
+                                        },
+                                    .stop = stop.get_token()});
+  log.close();
+  if (result == TrainResult::stopped) {
+    spdlog::warn("stopped after step {} of {}; go on with: {}", log.reports().back().total_step,
+                 log.reports().back().total_steps, resume_command(options));
+    return interrupted_status();
+  }
+  model.save(output, recipe.dtype);
+  fs::remove_all(checkpoints);
+
+  int64_t cut = 0;
+  for (const StepReport& report : log.reports()) cut += report.truncated;
+  if (cut > 0) spdlog::warn("{} texts were cut at max_length = {}", cut, model.rule.max_length);
+  const std::chrono::duration<double> seconds = Clock::now() - started;
+  spdlog::info("{}: trained in {}; its steps: {}", output.string(), clock_time(seconds.count()),
+               beside(output, ".log.jsonl").string());
+  return 0;
+}
+
+}  // namespace
+
+Run add_train(CLI::App& program) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command = program.add_subcommand("train", "Tune a model by a recipe");
+  command->add_option("RECIPE.toml", options->recipe, "The recipe")->required()->option_text("");
+  command->add_option("--set", options->overrides, "Change a key of the recipe; may be given many times")
+      ->option_text("KEY=VALUE")
+      ->allow_extra_args(false)
+      ->check([](const std::string& text) -> std::string {
+        return text.find('=') != std::string::npos && text.front() != '='
+                   ? ""
+                   : "expected KEY=VALUE, got '" + text + "'";
+      });
+  command->add_flag("--resume", options->resume, "Go on from the newest checkpoint of an interrupted run");
+  add_device_option(*command, options->device);
+  command->footer(R"(
+Writes the recipe's output folder when training is done, and beside it <output>.log.jsonl (a line a step)
+and <output>.loss.svg (the training curve). While training, <output>.checkpoint/ holds the newest checkpoint:
+Ctrl-C finishes the step, writes one and exits 130.
+
+Examples:
+  decovec train recipe.toml
+  decovec train recipe.toml --set stage.retrieval.steps=10 --set output=trial
+  decovec train recipe.toml --resume)");
+  return [options] { return run(*options); };
+}
+
+}  // namespace decovec::cli
