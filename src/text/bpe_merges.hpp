@@ -8,11 +8,11 @@
 
 namespace decovec {
 
-/// Every pair of pieces that makes a piece, the best score first. Of the pairs that make one piece the
-/// longest left part comes first, as in transformers' conversions: sentencepiece merges the leftmost one, and
-/// where pairs overlap (in runs of spaces) this order does the same. Throws std::runtime_error for what would
-/// give other ids than sentencepiece: pieces of equal score, and pieces with a character that is no piece
-/// itself.
+/// Every pair of pieces that makes a piece: the best score first, then the longest left part, then the
+/// longest right part, as in transformers' conversions. sentencepiece takes the leftmost pair of the best
+/// score; where pairs of one score overlap, in runs of spaces, this order comes to the same. Throws
+/// std::runtime_error for what would give other ids than sentencepiece: pieces of equal score that are no
+/// such runs, and pieces with a character that is no piece itself.
 std::vector<std::pair<std::string, std::string>> bpe_merges(const SentencePieceModel& model);
 
 }  // namespace decovec

@@ -26,8 +26,8 @@ TokenSequence in_template(const Tokenizer& tokenizer, const SequenceRule& rule, 
   if (ids.size() > room) {
     if (truncate == Truncate::error)
       reject(
-          "make_sequence: expected at most {} ids for instruction and text, special ones counted, got {}; "
-          "raise the maximal length or cut texts on the right",
+          "make_sequence: instruction, text and special tokens: expected at most {} ids, got {}; raise the "
+          "maximal length or cut texts",
           max_length, ids.size() + (kept ? 1 : 0));
     sequence.truncated = true;
     ids.resize(room);

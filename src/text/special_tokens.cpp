@@ -7,7 +7,6 @@
 #include <string_view>
 #include <unordered_map>
 
-#include "decovec/io/lines.hpp"
 #include "io/error.hpp"
 #include "io/json.hpp"
 

@@ -33,16 +33,13 @@ std::string_view name(SentencePieceModel::Kind kind) {
 void check_expressible(const SentencePieceModel& model) {
   const auto expect = [](bool right, std::string_view setting, const auto& expected, const auto& got) {
     if (!right)
-      fail(
-          "save_tokenizer: the sentencepiece model's {}: expected {} for an exact tokenizer.json, got {}; "
-          "train "
-          "the tokenizer with that setting",
-          setting, expected, got);
+      fail("save_tokenizer: the model's {}: expected {}, got {}; train the tokenizer so for a tokenizer.json",
+           setting, expected, got);
   };
   expect(model.kind == SentencePieceModel::Kind::bpe, "model_type", "bpe", name(model.kind));
   expect(model.byte_fallback, "byte_fallback", true, model.byte_fallback);
   const std::string& rule = model.normalization_rule_name;
-  expect(rule.empty() || rule == "identity", "normalization_rule_name", "identity", rule);
+  expect(rule.empty() || rule == "identity", "normalization_rule_name", "identity", shown(rule));
   expect(!model.has_normalization_rules, "precompiled_charsmap", "none", "rules");
   expect(model.add_dummy_prefix, "add_dummy_prefix", true, model.add_dummy_prefix);
   expect(!model.remove_extra_whitespaces, "remove_extra_whitespaces", false, model.remove_extra_whitespaces);
@@ -50,10 +47,11 @@ void check_expressible(const SentencePieceModel& model) {
   expect(!model.treat_whitespace_as_suffix, "treat_whitespace_as_suffix", false,
          model.treat_whitespace_as_suffix);
   for (const auto& piece : model.pieces) {
-    expect(piece.type != SentencePieceModel::PieceType::unused, "vocabulary", "no unused piece", piece.text);
+    expect(piece.type != SentencePieceModel::PieceType::unused, "vocabulary", "no unused piece",
+           shown(piece.text));
     expect(piece.type != SentencePieceModel::PieceType::user_defined ||
                piece.text.find(kSpace) == std::string::npos,
-           "user_defined_symbols", "symbols without a space", piece.text);
+           "user_defined_symbols", "symbols without a space", shown(piece.text));
   }
 }
 

@@ -71,7 +71,7 @@ TEST_F(MakeSequence, RefusesATextTooLongUnlessToldToCut) {
   const SequenceRule rule = {.eos = EndOfText::kept, .max_length = 7};
   const std::string text = "the body of the man";
   EXPECT_TRUE(has(message_of<std::invalid_argument>([&] { make_sequence(*tokenizer, rule, "", text); }),
-                  "expected at most 7 ids for instruction and text, special ones counted, got 8"));
+                  "instruction, text and special tokens: expected at most 7 ids, got 8"));
   EXPECT_EQ(make_sequence(*tokenizer, rule, "", text, Truncate::error, 8).ids.size(), 8u);
 }
 

@@ -84,8 +84,7 @@ TEST(SaveTokenizer, IsReadBackAndSavedTheSame) {
 TEST(SaveTokenizer, RefusesSettingsThatTokenizerJsonCannotExpress) {
   // Field numbers of trainer_spec (2) and normalizer_spec (3) of sentencepiece_model.proto.
   using namespace std::string_literals;
-  EXPECT_TRUE(has(save_error("\x12\x02\x18\x01"s),
-                  "model_type: expected bpe for an exact tokenizer.json, got unigram"));
+  EXPECT_TRUE(has(save_error("\x12\x02\x18\x01"s), "model_type: expected bpe, got unigram; train"));
   EXPECT_TRUE(has(save_error("\x12\x03\xc0\x01\x01"s), "treat_whitespace_as_suffix: expected false"));
   EXPECT_TRUE(has(save_error("\x1a\x05\x0a\x03nfc"s), "normalization_rule_name: expected identity"));
   EXPECT_TRUE(has(save_error("\x1a\x02\x18\x00"s), "add_dummy_prefix: expected true"));
@@ -97,8 +96,19 @@ TEST(SaveTokenizer, RefusesSettingsThatTokenizerJsonCannotExpress) {
       has(save_error("\x0a\x09\x0a\x05\xe2\x96\x81zz\x18\x04"s), "user_defined_symbols: expected symbols"));
   EXPECT_TRUE(has(save_error("\x0a\x05\x0a\x03z\xc3\xa9"s), "has a character that is no piece"));
   EXPECT_TRUE(has(save_error("\x0a\x04\x0a\x02zz\x0a\x04\x0a\x02zx"s),
-                  "pieces '\xe2\x96\x81"
-                  "a' and 'zz' have the same score"));
+                  "pieces \"\u2581a\" and \"zz\" have the score 0"));
+}
+
+TEST(SaveTokenizer, OrdersRunsOfOneScore) {
+  // As Mistral's spaces: "~" (score 0), and "~~", "~~~" of the same score -2e9 (0xceee6b28).
+  const std::string score = "\x15\x28\x6b\xee\xce";
+  const TemporaryFolder from, to;
+  put(from / "tokenizer.model",
+      fixture_model() + "\x0a\x03\x0a\x01~" + "\x0a\x0a\x0a\x03~~~" + score + "\x0a\x09\x0a\x02~~" + score);
+  save_tokenizer(*Tokenizer::load(from.path()), {}, to.path());
+  const Json merges = read_json(to / "tokenizer.json")["model"]["merges"];
+  // By score, then both lengths, all downwards: the order of transformers' generate_merges.
+  EXPECT_EQ(Json(std::vector<Json>(merges.end() - 3, merges.end())), Json::array({"~~ ~", "~ ~~", "~ ~"}));
 }
 
 TEST(SaveTokenizer, RefusesModelsWithoutByteFallback) {
