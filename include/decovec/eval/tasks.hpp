@@ -10,11 +10,14 @@
 
 #include "decovec/eval/metrics.hpp"
 #include "decovec/model/embedder.hpp"
+#include "decovec/search/bm25.hpp"
 
 namespace decovec {
 
 /// A BEIR folder: corpus.jsonl {"_id", "title", "text"}, queries.jsonl {"_id", "text"}, qrels/test.tsv
-/// (query-id, corpus-id, score). Queries without a relevant document are left out.
+/// (query-id, corpus-id, score). Queries without a relevant document are left out. A judged document that the
+/// corpus lacks counts as relevant and cannot be found, as in trec_eval; a judged query without a text is an
+/// error.
 struct RetrievalTask {
   std::string name;
   std::vector<std::string> document_ids, documents;  ///< title and text joined by a space
@@ -22,7 +25,8 @@ struct RetrievalTask {
   std::vector<Judgements> judgements;  ///< one a query
 };
 
-/// train.jsonl and test.jsonl {"text", "label"}.
+/// train.jsonl and test.jsonl {"text", "label"}. Labels are strings or integers, all of one kind; they are
+/// numbered from 0 as they appear. A test label that train lacks counts as an error of the classifier.
 struct ClassificationTask {
   std::string name;
   std::vector<std::string> train, test;
@@ -43,7 +47,8 @@ struct SimilarityTask {
   std::vector<double> scores;
 };
 
-/// A measured task: the metrics in the order to show them, the main one first.
+/// A measured task: the metrics in the order to show them, the main one first. Shares lie in [0, 1],
+/// correlations in [-1, 1].
 struct TaskReport {
   std::string task;  ///< the folder's name
   std::string kind;  ///< retrieval, classification, clustering, similarity
@@ -51,16 +56,21 @@ struct TaskReport {
 };
 
 struct EvaluateOptions {
-  EncodeOptions encode;  ///< max_length, truncate, batch_tokens; its prompt overrides every other choice
+  EncodeOptions encode = {};  ///< max_length, truncate, batch_tokens; its prompt overrides every other choice
   /// A prompt's name for all texts. Where empty, retrieval uses the folder's prompts `query` and `document`
-  /// where it has them, other tasks the prompt of the task folder's name where there is one, else none.
-  std::string prompt_name;
-  int64_t top = 1000;  ///< documents ranked for a query
-  std::function<void(const std::string& what, int64_t done, int64_t total)> on_progress;
+  /// where it has them, other tasks the prompt of the task folder's name where there is one, else the
+  /// folder's default.
+  std::string prompt_name = {};
+  int64_t top = 1000;  ///< documents ranked for a query, 100 or more
+  std::function<void(const std::string& what, int64_t done, int64_t total)> on_progress = {};
 };
 
-/// Reads a task folder, told by its files, and measures the model on it. Throws std::runtime_error that names
-/// file, line and field.
+/// Reads a task folder, told by its files, and measures the model on it:
+/// - corpus.jsonl, retrieval by cosine: ndcg@10, mrr@10, recall@100;
+/// - sts.jsonl, similarity: spearman of the cosine with the scores;
+/// - train.jsonl and test.jsonl, classification: accuracy of a logistic regression on the vectors;
+/// - test.jsonl alone, clustering: v_measure of k-means with as many clusters as labels.
+/// Throws std::runtime_error that names file, line and field, std::invalid_argument for a text too long.
 TaskReport evaluate(const Embedder& model, const std::filesystem::path& task_folder,
                     const EvaluateOptions& options = {});
 
@@ -72,9 +82,15 @@ SimilarityTask load_similarity(const std::filesystem::path& folder);
 /// ndcg@10, mrr@10 and recall@100 of rankings, one a query, in any order.
 TaskReport score_retrieval(const RetrievalTask& task, const std::vector<Ranking>& rankings);
 
-/// An aligned table for people: a row a task, or as Markdown.
+/// The `top` best documents of each query by BM25: what an embedder is compared with.
+std::vector<Ranking> bm25_rankings(const RetrievalTask& task, int64_t top = 1000,
+                                   const Bm25Options& options = {});
+
+/// The reports as an aligned Markdown table, a row a task, a column a metric: figures times 100, two
+/// decimals.
 std::string table(const std::vector<TaskReport>& reports);
-/// The reports as one JSON text.
+/// The reports as one JSON text, [{"task", "kind", "metrics": {name: figure}}], figures as they are; one that
+/// is not a number is null.
 std::string to_json(const std::vector<TaskReport>& reports);
 
 }  // namespace decovec
