@@ -1,11 +1,11 @@
 #include "decovec/model/embedder.hpp"
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
 
 #include "io/error.hpp"
 #include "model/folder.hpp"
+#include "world/parallel.hpp"
 
 namespace decovec {
 namespace {
@@ -19,7 +19,7 @@ std::vector<TokenSequence> tokenize(const Embedder& model, const std::vector<std
                                     int64_t begin, int64_t end, const std::string& prompt,
                                     const EncodeOptions& options) {
   std::vector<TokenSequence> sequences(static_cast<size_t>(end - begin));
-  at::parallel_for(begin, end, /*grain_size=*/64, [&](int64_t first, int64_t last) {
+  parallel_for(begin, end, /*grain_size=*/64, [&](int64_t first, int64_t last) {
     for (int64_t i = first; i < last; ++i) {
       try {
         sequences[static_cast<size_t>(i - begin)] =

@@ -9,7 +9,6 @@ namespace {
 // be absent.
 ModelConfig common_fields(const JsonObject& config) {
   ModelConfig fields;
-  fields.family = config.string("model_type");
   fields.vocab_size = config.integer_or("vocab_size", 32000, 1);
   fields.hidden_size = config.integer_or("hidden_size", 4096, 1);
   fields.intermediate_size = config.integer_or("intermediate_size", 14336, 1);

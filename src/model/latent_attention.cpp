@@ -101,7 +101,9 @@ at::Tensor latent_attention(const LatentAttention& block, const at::Tensor& stat
       layer_norm(crossed, block.feed_norm_weight, block.feed_norm_bias, kLayerNormEpsilon);
   const std::vector<at::Tensor> halves =
       project(normed, block.feed_in_weight, block.feed_in_bias).chunk(2, -1);
-  return project(halves[0] * at::gelu(halves[1]), block.feed_out_weight, block.feed_out_bias) + crossed;
+  const auto exact_gelu = [](const at::Tensor& x) { return at::gelu(x); };
+  return project(gated(exact_gelu, halves[1], halves[0]), block.feed_out_weight, block.feed_out_bias) +
+         crossed;
 }
 
 }  // namespace decovec

@@ -1,5 +1,7 @@
 // From a model folder to an Embedder: what each layout says about attention, pooling, prompts, EOS and
 // length.
+#include <set>
+
 #include <ATen/ATen.h>
 
 #include "decovec/io/safetensors.hpp"
@@ -57,8 +59,7 @@ void read_max_length(const fs::path& folder, FolderFacts& facts) {
 void read_nv_embed(const JsonObject& config, const LoadOptions& options, FolderFacts& facts) {
   facts.layout = FolderLayout::nv_embed;
   facts.config = read_model_config(config.object("text_config"), options.attention);
-  if (!config.object("text_config").has("dtype") && !config.object("text_config").has("torch_dtype")) {
-    const std::string key = config.has("dtype") ? "dtype" : "torch_dtype";
+  for (const char* key : {"torch_dtype", "dtype"}) {  // the whole model's counts, and the newer key
     if (config.has(key))
       facts.config.dtype = dtype_from_name(config.string(key), config.where() + ": '" + key + "'");
   }
@@ -157,8 +158,10 @@ FolderFacts read_facts(const fs::path& folder, const LoadOptions& options) {
   return facts;
 }
 
-// Copies every parameter from the tensor of its name behind `prefix`, after all names and shapes have been found right.
-void load_weights(const std::vector<Parameter>& parameters, const Safetensors& files, const std::string& prefix) {
+// Copies every parameter from the tensor of its name behind `prefix`, after all names and shapes have been
+// found right. Returns the names of those tensors.
+std::set<std::string> load_weights(const std::vector<Parameter>& parameters, const Safetensors& files,
+                                   const std::string& prefix) {
   for (const Parameter& parameter : parameters) {
     const std::string name = prefix + parameter.name;
     if (!files.contains(name)) {
@@ -170,7 +173,33 @@ void load_weights(const std::vector<Parameter>& parameters, const Safetensors& f
            files.path().string(), name, fmt::join(expected, ", "), fmt::join(got, ", "));
     }
   }
-  for (const Parameter& parameter : parameters) parameter.value().copy_(files.tensor(prefix + parameter.name));
+  std::set<std::string> loaded;
+  for (const Parameter& parameter : parameters) {
+    parameter.value().copy_(files.tensor(prefix + parameter.name));
+    loaded.insert(prefix + parameter.name);
+  }
+  return loaded;
+}
+
+// Tensors that checkpoints carry and no embedder needs: the language-model head, and buffers of old versions.
+bool ignorable(const std::string& name) {
+  for (const char* part :
+       {"lm_head.", "rotary_emb.inv_freq", "position_ids", "masked_bias", "score.", "pooler."}) {
+    if (name.find(part) != std::string::npos) return true;
+  }
+  return false;
+}
+
+// A tensor that config.json does not tell of would be left out silently, and the vectors would be wrong.
+void refuse_unexpected(const Safetensors& files, const std::set<std::string>& expected) {
+  for (const std::string& name : files.names()) {
+    if (!expected.contains(name) && !ignorable(name)) {
+      fail(
+          "{}: tensor '{}': unexpected: config.json tells of no such weight; is config.json from another "
+          "checkpoint?",
+          files.path().string(), name);
+    }
+  }
 }
 
 // What stands before "embed_tokens.weight" in the files: base models have nothing, causal language models
@@ -259,7 +288,7 @@ Embedder Embedder::load(const fs::path& folder, const LoadOptions& options) {
            folder.string(), model.tokenizer->size(), facts.config.vocab_size);
     }
     model.transformer = empty_transformer(facts.config, dtype, options.device);
-    load_weights(decovec::parameters(model.transformer), files, prefix);
+    std::set<std::string> loaded = load_weights(decovec::parameters(model.transformer), files, prefix);
 
     if (model.pooling == Pooling::latent_attention) {
       const LatentAttentionConfig sizes =
@@ -282,11 +311,18 @@ Embedder Embedder::load(const fs::path& folder, const LoadOptions& options) {
       }
       model.latents = empty_latent_attention(sizes, facts.config.hidden_size, dtype, options.device);
       if (stored_latents) {
-        load_weights(decovec::parameters(*model.latents), files, folder::kLatentPrefix);
+        loaded.merge(load_weights(decovec::parameters(*model.latents), files, folder::kLatentPrefix));
       } else {
         initialise(*model.latents, RandomKey(options.seed).with("latent_attention"));
       }
     }
+    // NV-Embed's own latents are left aside where the caller pools otherwise.
+    if (stored_latents && !model.latents) {
+      for (const std::string& name : files.names()) {
+        if (name.starts_with(folder::kLatentPrefix)) loaded.insert(name);
+      }
+    }
+    refuse_unexpected(files, loaded);
     return model;
   });
 }

@@ -16,6 +16,10 @@ at::Tensor project(const at::Tensor& x, const at::Tensor& weight, const at::Tens
 /// times weight. Source: transformers' MistralRMSNorm.
 at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double epsilon);
 
+/// activation(gate) * up, element by element, for [n, I] each, in one pass over rows. Without a graph, a row
+/// of the result does not depend on the number of rows or threads.
+at::Tensor gated(at::Tensor (*activation)(const at::Tensor&), const at::Tensor& gate, const at::Tensor& up);
+
 /// LayerNorm over the last dimension with the weights in x's dtype.
 at::Tensor layer_norm(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, double epsilon);
 

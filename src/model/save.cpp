@@ -15,6 +15,8 @@ namespace fs = std::filesystem;
 OrderedJson nv_embed_config(const Embedder& model, at::ScalarType dtype) {
   OrderedJson text_config = write_model_config(model.transformer.config, dtype);
   const bool bidirectional = model.transformer.config.attention == Attention::bidirectional;
+  // The published family has neither mask nor window; a backbone with either is named as what it is.
+  if (bidirectional && !model.transformer.config.sliding_window) text_config["model_type"] = "bidir_mistral";
   const LatentAttentionConfig& latent = model.latents->config;
   return {
       {"add_eos", model.rule.eos != EndOfText::none},

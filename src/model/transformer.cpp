@@ -32,7 +32,7 @@ at::Tensor feed_forward(const at::Tensor& x, const TransformerLayer& layer, cons
   const at::Tensor gate_up = project(x, layer.gate_up);
   const at::Tensor gate = gate_up.narrow(1, 0, config.intermediate_size);
   const at::Tensor up = gate_up.narrow(1, config.intermediate_size, config.intermediate_size);
-  return project(at::silu(gate) * up, layer.down);
+  return project(gated(at::silu, gate, up), layer.down);
 }
 
 }  // namespace
@@ -100,15 +100,17 @@ std::vector<Parameter> parameters(const Transformer& transformer, const std::str
 }
 
 at::Tensor forward(const Transformer& transformer, const TokenBatch& batch, const ForwardOptions& options) {
-  const ModelConfig& config = transformer.config;
-  const at::ScalarType dtype = compute_dtype(transformer.embedding);
-  const auto layout = std::make_shared<const PackedLayout>(lay_out(batch, config, dtype));
-  at::Tensor hidden = at::embedding(transformer.embedding, batch.ids).to(dtype);
-  for (const TransformerLayer& layer : transformer.layers) {
-    hidden = options.gradient_checkpointing ? checkpoint_layer(hidden, layer, layout, config)
-                                            : run_layer(hidden, layer, *layout, config);
-  }
-  return rms_norm(hidden, transformer.norm, config.norm_epsilon);
+  return at_boundary("forward", [&] {
+    const ModelConfig& config = transformer.config;
+    const at::ScalarType dtype = compute_dtype(transformer.embedding);
+    const auto layout = std::make_shared<const PackedLayout>(lay_out(batch, config, dtype));
+    at::Tensor hidden = at::embedding(transformer.embedding, batch.ids).to(dtype);
+    for (const TransformerLayer& layer : transformer.layers) {
+      hidden = options.gradient_checkpointing ? checkpoint_layer(hidden, layer, layout, config)
+                                              : run_layer(hidden, layer, *layout, config);
+    }
+    return rms_norm(hidden, transformer.norm, config.norm_epsilon);
+  });
 }
 
 }  // namespace decovec

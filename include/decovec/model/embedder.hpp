@@ -23,14 +23,14 @@ struct LoadOptions {
   /// cpu or cuda. CUDA libraries are loaded when a CUDA device is asked for.
   at::Device device = at::kCPU;
   /// The weights' dtype in memory; the folder's own where empty. float16 on a CPU computes in float32.
-  std::optional<at::ScalarType> dtype;
+  std::optional<at::ScalarType> dtype = std::nullopt;
   /// Overrides the mask that the folder states.
-  std::optional<Attention> attention;
+  std::optional<Attention> attention = std::nullopt;
   /// How to pool where the folder does not say, or instead of what it says.
-  std::optional<Pooling> pooling;
+  std::optional<Pooling> pooling = std::nullopt;
   /// EOS after each text: overrides the folder. Where empty, a folder that becomes an embedder by `pooling`
   /// gets EOS for last_token and latent_attention, and follows its tokenizer for mean.
-  std::optional<bool> eos;
+  std::optional<bool> eos = std::nullopt;
   /// The longest text in ids; 0: the folder's.
   int64_t max_length = 0;
   /// Sizes of a latent attention that the folder does not have; head_dim and latent_dim 0: the hidden size.
@@ -43,7 +43,7 @@ struct LoadOptions {
 
 struct EncodeOptions {
   /// The instruction put before every text; the folder's default prompt (most have none) where empty.
-  std::optional<std::string> prompt;
+  std::optional<std::string> prompt = std::nullopt;
   /// Ids at most, special ones counted; 0: the model's.
   int64_t max_length = 0;
   /// What to do with a text longer than that.
@@ -51,7 +51,7 @@ struct EncodeOptions {
   /// Tokens computed at once: more is faster up to a point and takes more memory.
   int64_t batch_tokens = 4096;
   /// Called now and then with the number of texts done, from the calling thread.
-  std::function<void(int64_t done, int64_t total)> on_progress;
+  std::function<void(int64_t done, int64_t total)> on_progress = {};
 };
 
 /// A text that cannot become a sequence: too long, or not UTF-8. what() reads "text 17: ...".

@@ -28,8 +28,9 @@ struct ModelConfig {
   int64_t head_dim = 128;
   double norm_epsilon = 1e-5;
   double rope_theta = 1e4;
-  int64_t max_positions = 32768;          ///< stated by the folder; not a limit of the code
-  std::optional<int64_t> sliding_window;  ///< causal: W tokens with itself; bidirectional: |q - k| <= W
+  int64_t max_positions = 32768;  ///< stated by the folder; not a limit of the code
+  std::optional<int64_t> sliding_window =
+      std::nullopt;  ///< causal: W tokens with itself; bidirectional: |q - k| <= W
   Activation activation = Activation::silu;
   Attention attention = Attention::causal;
   at::ScalarType dtype = at::kFloat;  ///< of the weights in the folder
