@@ -146,13 +146,16 @@ void read_sentence_transformers(const fs::path& folder, FolderFacts& facts) {
 FolderFacts read_facts(const fs::path& folder, const LoadOptions& options) {
   const JsonObject config = JsonObject::read(folder / folder::kConfig);
   FolderFacts facts;
-  facts.rule = read_sequence_rule(folder);
   if (config.string("model_type") == "nvembed") {
     read_nv_embed(config, options, facts);
   } else {
     facts.config = read_model_config(config, options.attention);
     if (fs::exists(folder / folder::kModules)) read_sentence_transformers(folder, facts);
   }
+  const SequenceRule stated = read_sequence_rule(folder, {.max_length = facts.config.max_positions});
+  facts.rule.bos = stated.bos;
+  facts.rule.max_length = stated.max_length;
+  if (facts.layout != FolderLayout::nv_embed) facts.rule.eos = stated.eos;  // NV-Embed's config decides
   read_prompts(folder, facts);
   read_max_length(folder, facts);
   return facts;

@@ -82,10 +82,12 @@ TokenSequence make_sequence(const Tokenizer& tokenizer, const SequenceRule& rule
                             std::string_view instruction, std::string_view text,
                             Truncate truncate = Truncate::error, int64_t max_length = 0);
 
-/// Reads a folder's tokenizer_config.json: add_bos_token (default true), add_eos_token (default false, true
-/// is EndOfText::kept) and model_max_length, where it says one. The rest are SequenceRule's defaults; so are
-/// all for a folder without that file. Throws std::runtime_error.
-SequenceRule read_sequence_rule(const std::filesystem::path& folder);
+/// What a folder's tokenizer files say about BOS, EOS and length; `unstated` holds where they say nothing.
+/// BOS and EOS come from add_bos_token (default true) and add_eos_token (default false) of
+/// tokenizer_config.json, as models were trained with them; where neither stands there, from the template in
+/// tokenizer.json. The length is model_max_length. Throws std::runtime_error, also for a template with other
+/// tokens.
+SequenceRule read_sequence_rule(const std::filesystem::path& folder, const SequenceRule& unstated = {});
 
 /// Writes what `Tokenizer::load`, transformers and sentence-transformers need into an existing folder:
 /// tokenizer.model (the bytes that were loaded), tokenizer.json, tokenizer_config.json,
