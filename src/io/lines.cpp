@@ -1,7 +1,9 @@
 #include "decovec/io/lines.hpp"
 
+#include <cerrno>
 #include <fstream>
 #include <iostream>
+#include <system_error>
 
 #include "io/error.hpp"
 

@@ -1,5 +1,6 @@
 #include "decovec/io/npy.hpp"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cstring>

@@ -1,5 +1,7 @@
 #include "decovec/io/safetensors.hpp"
 
+#include <cstring>
+
 #include <ATen/ATen.h>
 
 #include "io/error.hpp"

@@ -1,5 +1,6 @@
 #include "io/json.hpp"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <limits>
 

@@ -1,5 +1,6 @@
 // Files that break the format's rules: each is one clear error, none a crash.
 #include <cstring>
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <ATen/ATen.h>

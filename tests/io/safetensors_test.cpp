@@ -1,5 +1,6 @@
 #include "decovec/io/safetensors.hpp"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <thread>
 
