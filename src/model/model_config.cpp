@@ -17,7 +17,10 @@ void validate(const ModelConfig& config) {
       {"sliding_window", config.sliding_window.value_or(1)},
   };
   for (const auto& [name, size] : sizes) {
-    if (size < 1) reject("model config: {}: expected 1 or more, got {}", name, size);
+    // The bound keeps products of sizes within 64 bits.
+    if (size < 1 || size > int64_t{1} << 28) {
+      reject("model config: {}: expected 1 to {}, got {}", name, int64_t{1} << 28, size);
+    }
   }
   if (config.heads % config.kv_heads != 0) {
     reject("model config: heads: expected a multiple of kv_heads ({}), got {}", config.kv_heads,

@@ -1,0 +1,31 @@
+// What a model folder says about everything but the weights, and what the caller's options make of it.
+#pragma once
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "decovec/model/embedder.hpp"
+
+namespace decovec {
+
+struct FolderFacts {
+  FolderLayout layout = FolderLayout::plain_decoder;
+  ModelConfig config;
+  std::optional<Pooling> pooling;
+  LatentAttentionConfig latent_config;  ///< of NV-Embed's layout
+  SequenceRule rule;
+  std::vector<Head> heads = {Normalize{}};
+  std::map<std::string, std::string> prompts;
+  std::string default_prompt;
+};
+
+/// Reads config.json, modules.json and their kin. Throws std::runtime_error that names file and key.
+FolderFacts read_folder_facts(const std::filesystem::path& folder, const LoadOptions& options);
+
+/// Applies pooling, EOS and length of the options: the rule of a model that becomes an embedder of this
+/// pooling, or changes its pooling, by the caller's word.
+void apply_options(const LoadOptions& options, FolderFacts& facts);
+
+}  // namespace decovec

@@ -1,0 +1,126 @@
+"""The documents' snippets are the examples' code, and their commands run.
+
+Environment: DECOVEC_BUILD, a build folder with the program and the examples.
+"""
+
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import tempfile
+import textwrap
+import unittest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BUILD = pathlib.Path(os.environ["DECOVEC_BUILD"])
+
+
+def blocks(document, language):
+    """(comment before the block, its text) for each fenced block of a language."""
+    text = (ROOT / document).read_text()
+    pattern = rf"(?:<!-- ([^>]*) -->\n)?```{language}\n(.*?)```"
+    return [(match[1] or "", match[2]) for match in re.finditer(pattern, text, re.S)]
+
+
+def words(code):
+    return "".join(code.split())
+
+
+class Documents(unittest.TestCase):
+    def setUp(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, self.folder)
+        self.model()
+        (self.folder / "texts.txt").write_text("a cat\nthe sea\nto run\n")
+        (self.folder / "queries.txt").write_text("an animal\n")
+        task = self.folder / "retrieval-task"
+        (task / "qrels").mkdir(parents=True)
+        (task / "corpus.jsonl").write_text('{"_id": "d1", "title": "", "text": "a cat"}\n{"_id": "d2", "text": "the sea"}\n')
+        (task / "queries.jsonl").write_text('{"_id": "q1", "text": "an animal"}\n')
+        (task / "qrels/test.tsv").write_text("query-id\tcorpus-id\tscore\nq1\td1\t1\n")
+        (self.folder / "similarity-task").mkdir()
+        (self.folder / "similarity-task/sts.jsonl").write_text(
+            '{"sentence1": "a cat", "sentence2": "the cat", "score": 5}\n'
+            '{"sentence1": "a cat", "sentence2": "the sea", "score": 1}\n'
+            '{"sentence1": "to run", "sentence2": "to walk", "score": 3}\n')
+        (self.folder / "definitions.jsonl").write_text(
+            '{"query": "an animal", "pos": ["a cat"], "neg": ["the sea"]}\n{"query": "water", "pos": ["the sea"]}\n')
+        ((_, recipe),) = blocks("docs/training.md", "toml")
+        recipe = recipe.replace('"my-decoder"', '"my-model"').replace('"my-embedder"', '"trained"')
+        (self.folder / "recipe.toml").write_text(recipe)
+
+    def model(self):
+        """A folder of a tiny model with the prompts query and document, trained for one step."""
+        (self.folder / "tiny.jsonl").write_text('{"query": "an animal", "pos": ["a cat"]}\n')
+        (self.folder / "tiny.toml").write_text(textwrap.dedent(f"""
+            output = "my-model"
+            [model.new]
+            tokenizer = "{ROOT}/tests/data/tokenizer/tokenizer.model"
+            hidden_size = 32
+            intermediate_size = 32
+            layers = 1
+            heads = 2
+            [embedder]
+            pooling = "mean"
+            [[data]]
+            name = "tiny"
+            files = ["tiny.jsonl"]
+            query_prompt = "query: "
+            [[stage]]
+            name = "one"
+            batch_size = 1
+            steps = 1
+            """))
+        result = self.run_shell("decovec train tiny.toml")
+        self.assertEqual(result.returncode, 0, result.stderr)
+
+    def run_shell(self, command):
+        environment = {**os.environ, "PATH": f"{BUILD}:{os.environ['PATH']}"}
+        return subprocess.run(["bash", "-c", f"set -o pipefail; {command}"], cwd=self.folder, env=environment,
+                              capture_output=True, text=True)
+
+    def test_snippets_are_the_examples(self):
+        found = 0
+        for comment, code in blocks("README.md", "cpp"):
+            name = comment.removeprefix("example: ")
+            self.assertTrue((ROOT / name).is_file(), f"no example for a snippet: {comment!r}")
+            source = (ROOT / name).read_text().split("// [README]")
+            self.assertEqual(len(source), 3, f"{name}: expected two [README] marks")
+            self.assertEqual(words(code), words(source[1]), f"README.md and {name} differ")
+            found += 1
+        self.assertEqual(found, 2)
+
+    def test_commands_run(self):
+        ran = 0
+        for comment, text in blocks("README.md", "sh"):
+            if "readme_test" not in comment:
+                continue  # the two scripts, which CI runs
+            for command in text.splitlines():
+                result = self.run_shell(command)
+                self.assertEqual(result.returncode, 0, f"{command}\n{result.stdout}{result.stderr}")
+                ran += 1
+        self.assertEqual(ran, 7)
+        self.assertTrue((self.folder / "vectors.npy").is_file())
+        self.assertTrue((self.folder / "trained/config.json").is_file())
+
+    def test_scripts_exist(self):
+        text = (ROOT / "README.md").read_text()
+        for script in re.findall(r"^(scripts/\S+)", text, re.M):
+            self.assertTrue(os.access(ROOT / script, os.X_OK), script)
+        for link in re.findall(r"\]\(([^)#]+)\)", text):
+            self.assertTrue((ROOT / link).exists(), link)
+
+    def test_examples_run(self):
+        result = self.run_shell(f"{BUILD}/examples/example_embed my-model")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertIn("[ CPUFloatType{2,2} ]", result.stdout)
+        recipe = (self.folder / "recipe.toml").read_text().replace("steps = 1000", "steps = 3")
+        (self.folder / "recipe.toml").write_text(re.sub("warmup_steps = .*", "", recipe))
+        result = self.run_shell(f"{BUILD}/examples/example_train recipe.toml")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertIn("retrieval 3: loss", result.stdout)
+
+
+if __name__ == "__main__":
+    unittest.main()
