@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <fmt/format.h>
 
 #include "decovec/eval/tasks.hpp"
 #include "io/json.hpp"
