@@ -11,7 +11,8 @@ namespace {
 Json reference() { return read_json(test_data() / "search" / "bm25.json"); }
 
 TEST(Words, AgreeWithTheReference) {
-  for (const Json& pair : reference()["words"])
+  const Json data = reference();
+  for (const Json& pair : data["words"])
     EXPECT_EQ(words(pair[0].get<std::string>()), pair[1].get<std::vector<std::string>>()) << pair[0];
 }
 
