@@ -88,17 +88,6 @@ OrderedJson fingerprint(const Recipe& recipe, const std::map<std::string, Datase
       {"attention", model.transformer.config.attention == Attention::causal ? "causal" : "bidirectional"},
       {"pooling", pooling_name(model.pooling)},
       {"max_length", model.rule.max_length}};
-  for (const DataRecipe& data : recipe.data) {
-    const auto found = datasets.find(data.name);
-    if (found == datasets.end()) continue;  // no stage uses it
-    print["data"][data.name] = {{"examples", found->second.examples.size()},
-                                {"content", content_hash(found->second)},
-                                {"query_prompt", data.query_prompt},
-                                {"document_prompt", data.document_prompt},
-                                {"weight", data.weight},
-                                {"in_batch_negatives", data.in_batch_negatives},
-                                {"negatives", data.negatives}};
-  }
   for (const StageRecipe& stage : recipe.stages) {
     print["stages"].push_back(stage.name);
     print["stage"][stage.name] = {{"data", stage.data},
@@ -113,21 +102,32 @@ OrderedJson fingerprint(const Recipe& recipe, const std::map<std::string, Datase
                                   {"weight_decay", stage.weight_decay},
                                   {"clip", stage.clip}};
   }
+  for (const DataRecipe& data : recipe.data) {
+    const auto found = datasets.find(data.name);
+    if (found == datasets.end()) continue;  // no stage uses it
+    print["data"][data.name] = {{"examples", found->second.examples.size()},
+                                {"content", content_hash(found->second)},
+                                {"query_prompt", data.query_prompt},
+                                {"document_prompt", data.document_prompt},
+                                {"weight", data.weight},
+                                {"in_batch_negatives", data.in_batch_negatives},
+                                {"negatives", data.negatives}};
+  }
   return print;
 }
 
-std::string difference(const Json& checkpoint, const Json& recipe, const std::string& where) {
+std::string difference(const Json& checkpoint, const OrderedJson& recipe, const std::string& where) {
   if (!checkpoint.is_object() || !recipe.is_object())
-    return checkpoint == recipe ? ""
-                                : fmt::format("{}: the checkpoint has {}, the recipe {}", where,
-                                              shown(checkpoint), shown(recipe));
+    return checkpoint == Json(recipe) ? ""
+                                      : fmt::format("{}: the checkpoint has {}, the recipe {}", where,
+                                                    shown(checkpoint), shown(Json(recipe)));
   const auto below = [&](const std::string& key) { return where.empty() ? key : where + "." + key; };
-  for (const auto& [key, value] : checkpoint.items())
-    if (!recipe.contains(key)) return fmt::format("{}: in the checkpoint, not in the recipe", below(key));
   for (const auto& [key, value] : recipe.items()) {
     if (!checkpoint.contains(key)) return fmt::format("{}: in the recipe, not in the checkpoint", below(key));
     if (std::string found = difference(checkpoint.at(key), value, below(key)); !found.empty()) return found;
   }
+  for (const auto& [key, value] : checkpoint.items())
+    if (!recipe.contains(key)) return fmt::format("{}: in the checkpoint, not in the recipe", below(key));
   return "";
 }
 
@@ -171,7 +171,7 @@ Progress load_checkpoint(const fs::path& checkpoint, const Recipe& recipe, const
     fail("{}: format: expected {}, got {}; it was written by another version", counters.where(), kFormat,
          counters.integer("format"));
   const JsonObject saved = counters.object("recipe");
-  const std::string differs = difference(saved.raw(), Json::parse(print.dump()));
+  const std::string differs = difference(saved.raw(), print);
   if (!differs.empty())
     fail("{}: {}; resume with the recipe of the checkpoint, or start anew without it", counters.where(),
          differs);

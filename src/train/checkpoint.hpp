@@ -30,7 +30,7 @@ OrderedJson fingerprint(const Recipe& recipe, const std::map<std::string, Datase
                         const Embedder& model);
 /// The first difference, as "stage.retrieval.batch_size: the checkpoint has 128, the recipe 64"; empty where
 /// there is none.
-std::string difference(const Json& checkpoint, const Json& recipe, const std::string& where = "");
+std::string difference(const Json& checkpoint, const OrderedJson& recipe, const std::string& where = "");
 
 /// The checkpoint with the largest N in a folder, which need not exist.
 std::optional<std::filesystem::path> newest_checkpoint(const std::filesystem::path& checkpoints);

@@ -59,4 +59,11 @@ std::string examples_at_fault(const CachedLoss& result, const StepBatch& batch, 
   return faulty.size() > shown_rows ? text + "; ..." : text;
 }
 
+std::string broken_gradient(const Weights& weights, const std::vector<at::Tensor>& gradients) {
+  for (size_t p = 0; p < weights.parameters.size(); ++p)
+    if (!weights.rows_of(p, gradients).isfinite().all().item<bool>())
+      return fmt::format("gradient of '{}'", weights.parameters[p].name);
+  return "norm of the gradient";
+}
+
 }  // namespace decovec

@@ -6,11 +6,15 @@
 #include "decovec/data/batch_sampler.hpp"
 #include "train/grad_cache.hpp"
 #include "train/step_batch.hpp"
+#include "train/weights.hpp"
 
 namespace decovec {
 
 /// Names the examples whose embedding, loss or gradient is not finite, at most three of them.
 std::string examples_at_fault(const CachedLoss& result, const StepBatch& batch, const LossFunction& loss,
                               const std::vector<TrainingSet>& sets, const std::vector<BatchRow>& rows);
+
+/// "gradient of 'NAME'" for the first parameter whose gradient is not finite, or "norm of the gradient".
+std::string broken_gradient(const Weights& weights, const std::vector<at::Tensor>& gradients);
 
 }  // namespace decovec

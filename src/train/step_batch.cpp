@@ -2,9 +2,8 @@
 
 #include <algorithm>
 
-#include <ATen/Parallel.h>
-
 #include "decovec/world/random.hpp"
+#include "world/parallel.hpp"
 
 namespace decovec {
 
@@ -58,7 +57,7 @@ StepBatch assemble(const std::vector<TrainingSet>& sets, const std::vector<Batch
   });
 
   batch.sequences.resize(texts.size());
-  at::parallel_for(0, static_cast<int64_t>(texts.size()), /*grain_size=*/64, [&](int64_t begin, int64_t end) {
+  parallel_for(0, static_cast<int64_t>(texts.size()), /*grain_size=*/64, [&](int64_t begin, int64_t end) {
     for (auto i = static_cast<size_t>(begin); i < static_cast<size_t>(end); ++i)
       batch.sequences[i] = sequence(texts[i].instruction, texts[i].text);
   });

@@ -179,7 +179,7 @@ StepReport Trainer::run_step(const StageRecipe& stage, StageData& data) {
   };
   const ForwardOptions forward{.gradient_checkpointing = stage.gradient_checkpointing};
   const EmbedFunction embed = [&](const TokenBatch& tokens) { return model_.embed(tokens, forward); };
-  const auto fail_for = [&](const char* what, const CachedLoss& result) {
+  const auto fail_for = [&](const std::string& what, const CachedLoss& result) {
     fail("train: stage '{}', step {}: the {} is not finite; {}", stage.name, step, what,
          examples_at_fault(result, batch, loss, data.sets, rows));
   };
@@ -190,7 +190,7 @@ StepReport Trainer::run_step(const StageRecipe& stage, StageData& data) {
   if (!std::isfinite(result.loss)) fail_for("loss", result);
   std::vector<at::Tensor> gradients = sum.finish(world_);
   const double norm = global_norm(gradients);
-  if (!std::isfinite(norm)) fail_for("norm of the gradient", result);
+  if (!std::isfinite(norm)) fail_for(broken_gradient(weights_, gradients), result);
   const double rate = learning_rate(stage, step);
   update(weights_, gradients, optimizer_,
          {.learning_rate = rate,

@@ -1,0 +1,191 @@
+#include "decovec/train/train.hpp"
+
+#include <gtest/gtest.h>
+#include <limits>
+
+#include <ATen/ATen.h>
+
+#include "train/thread_world.hpp"
+#include "train/tiny_run.hpp"
+
+namespace decovec {
+namespace {
+
+using test::same_weights, test::tiny_model, test::tiny_recipe, test::weights_of;
+namespace fs = std::filesystem;
+
+class Train : public testing::Test {
+ protected:
+  const test::TemporaryFolder folder_;
+  Recipe recipe_ = tiny_recipe(folder_.path());
+
+  std::string error_of(Embedder& model, const TrainOptions& options = {}) {
+    try {
+      train(model, recipe_, options);
+    } catch (const std::exception& error) {
+      return error.what();
+    }
+    return "";
+  }
+};
+
+double largest_difference(const Embedder& a, const Embedder& b) {
+  const std::vector<at::Tensor> left = weights_of(a), right = weights_of(b);
+  double largest = 0;
+  for (size_t i = 0; i < left.size(); ++i)
+    largest = std::max(largest, (left[i] - right[i]).abs().max().item<double>());
+  return largest;
+}
+
+TEST_F(Train, ReportsEachStepAndLowersTheLoss) {
+  recipe_.stages[0].steps = 60;
+  std::vector<StepReport> reports;
+  Embedder model = tiny_model();
+  EXPECT_EQ(train(model, recipe_, {.on_step = [&](const StepReport& report) { reports.push_back(report); }}),
+            TrainResult::finished);
+  ASSERT_EQ(reports.size(), 63u);
+  EXPECT_EQ(reports[0].stage, "first");
+  EXPECT_EQ(reports[0].step, 1);
+  EXPECT_EQ(reports[0].learning_rate, 5e-3);
+  EXPECT_EQ(reports[62].stage, "second");
+  EXPECT_EQ(reports[62].step, 3);
+  EXPECT_EQ(reports[62].steps, 3);
+  EXPECT_EQ(reports[62].total_step, 63);
+  EXPECT_EQ(reports[62].total_steps, 63);
+  EXPECT_EQ(reports[62].seconds_left, 0);
+  int64_t truncated = 0, masked = 0;
+  double last = 0;
+  for (const StepReport& report : reports) {
+    EXPECT_GT(report.tokens, 50);
+    EXPECT_GT(report.gradient_norm, 0);
+    EXPECT_GT(report.tokens_per_second, 0);
+    truncated += report.truncated;
+    masked += report.masked;
+    if (report.total_step > 50 && report.total_step <= 60) last += report.loss / 10;
+  }
+  EXPECT_GT(reports[0].loss, 1.0);  // about fourteen candidates
+  EXPECT_LT(last, 0.2);
+  EXPECT_GT(truncated, 0);  // the song's definition
+  EXPECT_GT(masked, 0);     // "a swimmer" answers two queries
+}
+
+TEST_F(Train, LeavesAModelForInferenceWithPromptsOfItsData) {
+  Embedder model = tiny_model();
+  model.prompts["old"] = "gone";
+  model.default_prompt = "old";
+  train(model, recipe_);
+  const std::map<std::string, std::string> expected = {
+      {"definitions", "find: "}, {"topics", "topic: "}, {"query", "find: "}, {"document", "text: "}};
+  EXPECT_EQ(model.prompts, expected);
+  EXPECT_EQ(model.default_prompt, "");
+  for (const Parameter& parameter : model.parameters()) {
+    EXPECT_FALSE(parameter.holder.requires_grad());
+    EXPECT_FALSE(parameter.gradient().defined());
+  }
+  EXPECT_FALSE(model.encode({"a whale"}).requires_grad());
+}
+
+TEST_F(Train, IsDeterministicAndFollowsTheSeed) {
+  Embedder a = tiny_model(), b = tiny_model(), c = tiny_model();
+  train(a, recipe_);
+  train(b, recipe_);
+  EXPECT_TRUE(same_weights(a, b));
+  recipe_.seed = 8;
+  train(c, recipe_);
+  EXPECT_FALSE(same_weights(a, c));
+}
+
+TEST_F(Train, DoesNotDependOnMicroBatchesCheckpointingOrRanks) {
+  Embedder expected = tiny_model(Pooling::latent_attention, at::kDouble);
+  recipe_.stages[0].micro_batch_tokens = recipe_.stages[1].micro_batch_tokens = 100000;
+  train(expected, recipe_);
+  recipe_.stages[0].micro_batch_tokens = 33;
+  recipe_.stages[1].gradient_checkpointing = true;
+  Embedder cut = tiny_model(Pooling::latent_attention, at::kDouble);
+  train(cut, recipe_);
+  EXPECT_LT(largest_difference(expected, cut), 1e-8);
+  ThreadRanks(2).run([&](World& world) {
+    Embedder part = tiny_model(Pooling::latent_attention, at::kDouble);
+    StepReport last;
+    train(part, recipe_, {.on_step = [&](const StepReport& report) { last = report; }, .world = &world});
+    EXPECT_LT(largest_difference(expected, part), 1e-8);
+    EXPECT_EQ(last.total_step, 7);
+  });
+}
+
+TEST_F(Train, SavesTheModelAfterAStageThatAsksForIt) {
+  recipe_.stages[0].output = folder_.path() / "after_first";
+  Embedder model = tiny_model(), after_first = tiny_model();
+  train(model, recipe_);
+  Recipe shorter = recipe_;
+  shorter.stages.pop_back();
+  shorter.stages[0].output.clear();
+  train(after_first, shorter);
+  EXPECT_TRUE(same_weights(Embedder::load(recipe_.stages[0].output), after_first));
+  EXPECT_FALSE(same_weights(model, after_first));
+  EXPECT_NE(error_of(model).find("output of stage 'first': already there"), std::string::npos);
+}
+
+TEST_F(Train, NamesTheExamplesWhereTheLossIsNotFinite) {
+  Embedder model = tiny_model();
+  const std::vector<int64_t> whale = model.sequence("", "whale").ids,
+                             other = model.sequence("", "gravity").ids;
+  const auto rare = std::find_if(whale.begin(), whale.end(), [&](int64_t id) {
+    return std::find(other.begin(), other.end(), id) == other.end();
+  });
+  ASSERT_NE(rare, whale.end());
+  test::write_jsonl(folder_.path() / "definitions.jsonl",
+                    {"definitions", {{"whale", {"gravity"}, {}}, {"gravity", {"gravity gravity"}, {}}}});
+  recipe_.data[0].query_prompt = recipe_.data[0].document_prompt = "";
+  recipe_.stages[0].batch_size = 2;
+  model.transformer.embedding[*rare].fill_(std::numeric_limits<float>::quiet_NaN());
+  const std::string error = error_of(model);
+  EXPECT_EQ(error,
+            "train: stage 'first', step 1: the loss is not finite; 1 of 2 examples: 'definitions' example 1, "
+            "query \"whale\"");
+  EXPECT_FALSE(model.transformer.embedding.requires_grad());
+}
+
+TEST_F(Train, NamesTheStepWhereOnlyTheGradientIsNotFinite) {
+  Embedder model = tiny_model();
+  model.transformer.norm.fill_(1e-25);  // so short that normalising multiplies the gradient by 1e24
+  const std::string error = error_of(model);
+  EXPECT_TRUE(error.starts_with("train: stage 'first', step 1: the norm of the gradient is not finite; "))
+      << error;
+}
+
+TEST_F(Train, StopsWhereTheWeightsDivergeAndKeepsTheLastCheckpoint) {
+  recipe_.checkpoint_every = 1;
+  recipe_.stages[0].optimizer = Optimizer::sgd;
+  recipe_.stages[0].learning_rate = 1e38;
+  recipe_.stages[0].clip = 0;
+  Embedder model = tiny_model();
+  const std::string error = error_of(model, {.checkpoints = folder_.path() / "checkpoints"});
+  EXPECT_NE(error.find("train: stage 'first', step 2: the loss is not finite; all 5 examples"),
+            std::string::npos)
+      << error;
+  EXPECT_TRUE(fs::exists(folder_.path() / "checkpoints" / "step-1" / "model"));
+}
+
+TEST_F(Train, RefusesRecipesItCannotFollow) {
+  Embedder model = tiny_model();
+  const Recipe good = recipe_;
+  const auto expect_error = [&](const std::string& part, const std::function<void(Recipe&)>& change) {
+    recipe_ = good;
+    change(recipe_);
+    EXPECT_NE(error_of(model).find(part), std::string::npos) << error_of(model);
+  };
+  expect_error("at least one stage", [](Recipe& r) { r.stages.clear(); });
+  expect_error("at least one data set", [](Recipe& r) { r.data.clear(); });
+  expect_error("data set 'query'", [](Recipe& r) { r.data[0].name = "query"; });
+  expect_error("data set 'other'", [](Recipe& r) { r.stages[0].data = {"other"}; });
+  expect_error("stage 'first': batch_size", [](Recipe& r) { r.stages[0].batch_size = 0; });
+  expect_error("stage 'second': micro_batch_tokens", [](Recipe& r) { r.stages[1].micro_batch_tokens = 0; });
+  expect_error("stage 'first': steps", [](Recipe& r) { r.stages[0].steps = 0; });
+  expect_error("stage 'first': loss: expected info_nce, got 'triplet'",
+               [](Recipe& r) { r.stages[0].loss = "triplet"; });
+  expect_error("absent.jsonl", [](Recipe& r) { r.data[0].files = {"absent.jsonl"}; });
+}
+
+}  // namespace
+}  // namespace decovec
