@@ -8,20 +8,24 @@
 namespace decovec {
 namespace {
 
+constexpr const char* kDocumentPrompt = "document";
+
 // Encodes the texts of one task.
 class TaskEncoder {
  public:
   TaskEncoder(const Embedder& model, const EvaluateOptions& options, std::string task)
       : model_(model), options_(options), task_(std::move(task)) {}
 
-  /// `prompt` is the name of the prompt to use where the model has it and the options do not say; `what` are
-  /// the texts, for progress and errors, `name` the text at an index.
+  /// `prompt` is the name of the prompt to use where the model has it; the caller's own takes its place, save
+  /// for documents. `what` are the texts, for progress and errors, `name` the text at an index.
   at::Tensor operator()(const std::vector<std::string>& texts, const std::string& prompt,
                         const std::string& what, const std::function<std::string(int64_t)>& name) const {
     EncodeOptions encode = options_.encode;
+    const bool documents = prompt == kDocumentPrompt;
+    if (documents) encode.prompt.reset();
     if (encode.prompt) {
       // given as text
-    } else if (!options_.prompt_name.empty()) {
+    } else if (!documents && !options_.prompt_name.empty()) {
       encode.prompt = model_.prompt(options_.prompt_name);
     } else if (model_.prompts.contains(prompt)) {
       encode.prompt = model_.prompt(prompt);
@@ -56,7 +60,7 @@ TaskReport retrieval(const TaskEncoder& encode, const RetrievalTask& task, int64
   };
   const at::Tensor queries = encode(task.queries, "query", "queries", named("query", task.query_ids));
   const at::Tensor documents =
-      encode(task.documents, "document", "documents", named("document", task.document_ids));
+      encode(task.documents, kDocumentPrompt, "documents", named("document", task.document_ids));
   return measure(task, queries, documents, top);
 }
 

@@ -43,6 +43,7 @@ at::Tensor windowed_attention(const at::Tensor& q, const at::Tensor& k, const at
 
 at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                      const PackedLayout& layout, const ModelConfig& config) {
+  if (layout.runs.empty()) return at::empty_like(q);
   const bool causal = config.attention == Attention::causal;
   // A window of W is W tokens with oneself when causal, and W to each side when bidirectional.
   const bool windowed = config.sliding_window.has_value();
@@ -50,7 +51,8 @@ at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor&
   const int64_t right = causal ? 0 : left;
 
   const bool half = q.scalar_type() == at::kHalf || q.scalar_type() == at::kBFloat16;
-  if (q.is_cuda() && half) {
+  const bool head_fits = config.head_dim % 8 == 0 && config.head_dim <= 256;
+  if (q.is_cuda() && half && head_fits) {
     const auto window_left = windowed ? std::optional(left) : std::nullopt;
     const auto window_right = windowed ? std::optional(right) : std::nullopt;
     return std::get<0>(at::_flash_attention_forward(
@@ -72,8 +74,7 @@ at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor&
                                   : dense_attention(sequences(q), sequences(k), sequences(v), causal);
     outputs.push_back(output.transpose(1, 2).reshape({run.count * run.length, q.size(1), q.size(2)}));
   }
-  if (outputs.size() == 1) return outputs.front();
-  return outputs.empty() ? at::empty_like(q) : at::cat(outputs);
+  return outputs.size() == 1 ? outputs.front() : at::cat(outputs);
 }
 
 }  // namespace decovec

@@ -4,6 +4,7 @@
 
 #include <ATen/Context.h>
 #include <ATen/detail/CUDAHooksInterface.h>
+#include <c10/core/impl/DeviceGuardImplInterface.h>
 
 #include "io/error.hpp"
 
@@ -12,7 +13,10 @@ namespace decovec {
 void prepare_device(at::Device device) {
   if (device.is_cpu()) return;
   if (!device.is_cuda()) reject("device: expected cpu or cuda, got {}", device.str());
-  if (!at::hasCUDA() && !dlopen("libtorch_cuda.so", RTLD_NOW | RTLD_GLOBAL)) {
+  // Asking at::hasCUDA() before the library is there would settle for good that there is none; the registry
+  // of device guards settles nothing.
+  if (!c10::impl::hasDeviceGuardImpl(c10::DeviceType::CUDA) &&
+      !dlopen("libtorch_cuda.so", RTLD_NOW | RTLD_GLOBAL)) {
     const char* reason = dlerror();
     fail(
         "device cuda: LibTorch's CUDA library does not load ({}); install a LibTorch with CUDA and its "

@@ -1,5 +1,7 @@
 #include "decovec/model/embedder.hpp"
 
+#include <mutex>
+
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
@@ -14,22 +16,33 @@ namespace {
 // by length.
 constexpr int64_t kTextsPerBlock = 16384;
 
-// Tokenizes texts [begin, end) on all cores.
+// Tokenizes texts [begin, end) on all cores; of several faulty texts the first is reported.
 std::vector<TokenSequence> tokenize(const Embedder& model, const std::vector<std::string>& texts,
                                     int64_t begin, int64_t end, const std::string& prompt,
                                     const EncodeOptions& options) {
   std::vector<TokenSequence> sequences(static_cast<size_t>(end - begin));
-  parallel_for(begin, end, /*grain_size=*/64, [&](int64_t first, int64_t last) {
+  std::mutex mutex;
+  std::optional<TextError> first_error;
+  parallel_for(begin, end, /*grain=*/64, [&](int64_t first, int64_t last) {
     for (int64_t i = first; i < last; ++i) {
       try {
         sequences[static_cast<size_t>(i - begin)] =
             model.sequence(prompt, texts[static_cast<size_t>(i)], options.truncate, options.max_length);
       } catch (const std::invalid_argument& error) {
-        throw TextError(i, error.what());
+        const std::lock_guard lock(mutex);
+        if (!first_error || i < first_error->text) first_error.emplace(i, error.what());
+        return;
       }
     }
   });
+  if (first_error) throw *first_error;
   return sequences;
+}
+
+// The latent attention's weights, which a model of that pooling must have.
+const LatentAttention& latents_of(const Embedder& model) {
+  if (!model.latents) reject("Embedder: pooling is latent_attention, and `latents` is empty");
+  return *model.latents;
 }
 
 }  // namespace
@@ -40,7 +53,7 @@ TextError::TextError(int64_t text, const std::string& reason)
 at::Tensor Embedder::embed(const TokenBatch& batch, const ForwardOptions& options) const {
   return at_boundary("Embedder::embed", [&] {
     at::Tensor states = forward(transformer, batch, options);
-    if (pooling == Pooling::latent_attention) states = latent_attention(*latents, states);
+    if (pooling == Pooling::latent_attention) states = latent_attention(latents_of(*this), states);
     const at::Tensor pooled =
         pooling == Pooling::last_token ? last_token_pool(states, batch) : mean_pool(states, batch);
     return apply(heads, pooled.scalar_type() == at::kDouble ? pooled : pooled.to(at::kFloat));
@@ -86,7 +99,7 @@ const std::string& Embedder::prompt(const std::string& name) const {
 std::vector<Parameter> Embedder::parameters() const {
   if (pooling != Pooling::latent_attention) return decovec::parameters(transformer);
   std::vector<Parameter> list = decovec::parameters(transformer, folder::kBackbonePrefix);
-  for (Parameter& parameter : decovec::parameters(*latents, folder::kLatentPrefix)) {
+  for (Parameter& parameter : decovec::parameters(latents_of(*this), folder::kLatentPrefix)) {
     list.push_back(std::move(parameter));
   }
   return list;

@@ -14,7 +14,9 @@ ModelConfig common_fields(const JsonObject& config) {
   fields.intermediate_size = config.integer_or("intermediate_size", 14336, 1);
   fields.layers = config.integer_or("num_hidden_layers", 32, 1, 10000);
   fields.heads = config.integer_or("num_attention_heads", 32, 1);
-  fields.kv_heads = config.integer_or("num_key_value_heads", 8, 1);
+  // null means as many as heads; the class default of a missing key is 8.
+  const bool no_groups = config.raw().contains("num_key_value_heads") && !config.has("num_key_value_heads");
+  fields.kv_heads = no_groups ? fields.heads : config.integer_or("num_key_value_heads", 8, 1);
   fields.head_dim = config.integer_or("head_dim", fields.hidden_size / fields.heads, 1);
   fields.norm_epsilon = config.number("rms_norm_eps", 1e-6);
   fields.max_positions = config.integer_or("max_position_embeddings", 131072, 1);

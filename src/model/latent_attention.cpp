@@ -16,7 +16,10 @@ constexpr double kLayerNormEpsilon = 1e-5;  // torch.nn.LayerNorm's default, whi
 LatentAttention empty_latent_attention(const LatentAttentionConfig& config, int64_t hidden_size,
                                        at::ScalarType dtype, at::Device device) {
   for (int64_t size : {config.latents, config.heads, config.head_dim, config.latent_dim, config.multiplier}) {
-    if (size < 1) reject("latent attention: sizes: expected 1 or more, got {}", size);
+    // The bound keeps products of sizes within 64 bits.
+    if (size < 1 || size > int64_t{1} << 20) {
+      reject("latent attention: sizes: expected 1 to {}, got {}", int64_t{1} << 20, size);
+    }
   }
   const auto options = at::TensorOptions().dtype(dtype).device(device);
   const int64_t attended = config.heads * config.head_dim, inner = config.multiplier * hidden_size;
@@ -91,8 +94,8 @@ at::Tensor latent_attention(const LatentAttention& block, const at::Tensor& stat
   // Head by head: products of [T, d] with [L, d], whose rows do not depend on T.
   std::vector<at::Tensor> attended;
   for (int64_t head = 0; head < heads; ++head) {
-    const at::Tensor scores = project(q.narrow(1, head * head_dim, head_dim), kv.select(1, head)) /
-                              std::sqrt(static_cast<double>(head_dim));
+    const at::Tensor keys = kv.select(1, head) / std::sqrt(static_cast<double>(head_dim));
+    const at::Tensor scores = project(q.narrow(1, head * head_dim, head_dim), keys);
     attended.push_back(project(scores.softmax(-1), kv.select(1, heads + head).t()));
   }
   const at::Tensor crossed = project(at::cat(attended, 1), block.to_out) + states;

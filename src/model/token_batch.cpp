@@ -1,5 +1,6 @@
 #include "decovec/model/token_batch.hpp"
 
+#include <algorithm>
 #include <numeric>
 
 #include "io/error.hpp"
@@ -25,6 +26,24 @@ PackedBatch lay_out(const std::vector<TokenSequence>& sequences, std::vector<int
 }
 
 }  // namespace
+
+void validate(const TokenBatch& batch) {
+  if (batch.cu_seqlens.empty() || batch.cu_seqlens.size() != batch.pool_begin.size() + 1) {
+    reject("token batch: cu_seqlens: expected one entry more than pool_begin's {}, got {}",
+           batch.pool_begin.size(), batch.cu_seqlens.size());
+  }
+  if (batch.cu_seqlens.front() != 0 || !std::is_sorted(batch.cu_seqlens.begin(), batch.cu_seqlens.end())) {
+    reject("token batch: cu_seqlens: expected to start at 0 and not to fall");
+  }
+  if (std::any_of(batch.pool_begin.begin(), batch.pool_begin.end(),
+                  [](int32_t begin) { return begin < 0; })) {
+    reject("token batch: pool_begin: expected 0 or more");
+  }
+  if (!batch.ids.defined() || batch.ids.dim() != 1 || batch.ids.scalar_type() != at::kLong ||
+      batch.ids.size(0) != batch.tokens()) {
+    reject("token batch: ids: expected {} int64 numbers in one dimension", batch.tokens());
+  }
+}
 
 std::vector<PackedBatch> pack(const std::vector<TokenSequence>& sequences, int64_t batch_tokens,
                               at::Device device) {

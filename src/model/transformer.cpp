@@ -101,6 +101,7 @@ std::vector<Parameter> parameters(const Transformer& transformer, const std::str
 
 at::Tensor forward(const Transformer& transformer, const TokenBatch& batch, const ForwardOptions& options) {
   return at_boundary("forward", [&] {
+    validate(batch);
     const ModelConfig& config = transformer.config;
     const at::ScalarType dtype = compute_dtype(transformer.embedding);
     const auto layout = std::make_shared<const PackedLayout>(lay_out(batch, config, dtype));

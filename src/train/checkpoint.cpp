@@ -87,6 +87,9 @@ OrderedJson fingerprint(const Recipe& recipe, const std::map<std::string, Datase
       {"dtype", c10::toString(model.dtype())},
       {"attention", model.transformer.config.attention == Attention::causal ? "causal" : "bidirectional"},
       {"pooling", pooling_name(model.pooling)},
+      {"bos", model.rule.bos},
+      {"eos", static_cast<int>(model.rule.eos)},
+      {"instruction", static_cast<int>(model.rule.instruction)},
       {"max_length", model.rule.max_length}};
   for (const StageRecipe& stage : recipe.stages) {
     print["stages"].push_back(stage.name);

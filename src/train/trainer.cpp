@@ -8,6 +8,7 @@
 #include <ATen/ATen.h>
 
 #include "io/error.hpp"
+#include "io/file.hpp"
 #include "train/fault.hpp"
 #include "train/schedule.hpp"
 
@@ -121,11 +122,24 @@ void Trainer::resume_or_start() {
 }
 
 void Trainer::prepare_outputs() const {
+  check_saveable();
   if (options_.resume) return;  // this run itself may have written them
   for (const StageRecipe& stage : recipe_.stages)
     if (!stage.output.empty() && fs::exists(stage.output))
       fail("{}: output of stage '{}': already there; remove it or choose another name", stage.output.string(),
            stage.name);
+}
+
+/// A tokenizer that cannot be saved would otherwise be noticed after the training. The folder is never
+/// committed.
+void Trainer::check_saveable() const {
+  std::vector<fs::path> places;
+  if (!options_.checkpoints.empty()) places.push_back(options_.checkpoints.string() + ".trial");
+  for (const StageRecipe& stage : recipe_.stages)
+    if (!stage.output.empty()) places.push_back(stage.output);
+  if (places.empty() || world_.rank() != 0) return;
+  const StagedFolder trial(places.front());
+  save_tokenizer(*model_.tokenizer, model_.rule, trial.path());
 }
 
 TrainResult Trainer::run() {
@@ -162,6 +176,9 @@ TrainResult Trainer::run_stage(const StageRecipe& stage) {
     const bool due = recipe_.checkpoint_every > 0 && progress_.total_step % recipe_.checkpoint_every == 0;
     if (due && progress_.step < stage.steps) checkpoint(data.sampler.positions());
   }
+  // Between stages the next one's start is the checkpoint; the last stage's end must not be lost to a failing
+  // save.
+  if (&stage == &recipe_.stages.back()) checkpoint(data.sampler.positions());
   return TrainResult::finished;
 }
 

@@ -38,6 +38,7 @@ class Trainer {
   void set_prompts();
   void resume_or_start();
   void prepare_outputs() const;
+  void check_saveable() const;
   StageData stage_data(const StageRecipe& stage) const;
 
   TrainResult run_stage(const StageRecipe& stage);

@@ -56,10 +56,11 @@ struct TaskReport {
 };
 
 struct EvaluateOptions {
-  EncodeOptions encode = {};  ///< max_length, truncate, batch_tokens; its prompt overrides every other choice
-  /// A prompt's name for all texts. Where empty, retrieval uses the folder's prompts `query` and `document`
-  /// where it has them, other tasks the prompt of the task folder's name where there is one, else the
-  /// folder's default.
+  EncodeOptions encode =
+      {};  ///< max_length, truncate, batch_tokens; its prompt counts before every other choice
+  /// The name of the prompt for queries, and for the texts of other tasks. Where empty, retrieval uses the
+  /// folder's `query` where it has it, other tasks the prompt of the task folder's name where there is one,
+  /// else the folder's default. Retrieval's documents always have the folder's `document`, or its default.
   std::string prompt_name = {};
   int64_t top = 1000;  ///< documents ranked for a query, 100 or more
   std::function<void(const std::string& what, int64_t done, int64_t total)> on_progress = {};

@@ -21,6 +21,10 @@ struct TokenBatch {
   int64_t sequences() const { return static_cast<int64_t>(pool_begin.size()); }
 };
 
+/// Throws std::invalid_argument unless cu_seqlens starts at 0 and does not fall, pool_begin has one entry of
+/// 0 or more for each sequence, and ids are as many int64 as cu_seqlens ends with.
+void validate(const TokenBatch& batch);
+
 /// A packed batch and where its rows belong.
 struct PackedBatch {
   TokenBatch batch;
