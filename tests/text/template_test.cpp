@@ -30,9 +30,12 @@ constexpr const char* kText = R"({"Sequence": {"id": "A", "type_id": 0}})";
 constexpr const char* kEos = R"({"SpecialToken": {"id": "</s>", "type_id": 0}})";
 
 std::string list(const std::vector<const char*>& parts) {
-  std::string text = "[";
-  for (const char* part : parts) text += (text.size() > 1 ? "," : "") + std::string(part);
-  return text + "]";
+  std::string text;
+  for (const char* part : parts) {
+    if (!text.empty()) text += ',';
+    text += part;
+  }
+  return '[' + text + ']';
 }
 
 TEST(SequenceRuleOfAFolder, FollowsTheTemplateWhereNoFlagStands) {
