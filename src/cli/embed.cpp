@@ -116,8 +116,7 @@ Run add_embed(CLI::App& program) {
   auto options = std::make_shared<Options>();
   CLI::App* command = program.add_subcommand("embed", "Turn texts, one a line, into vectors");
   add_model_options(*command, options->model);
-  command->add_option("--input", options->input, "Texts, one a line; - is standard input")
-      ->option_text("FILE|- [-]");
+  add_input_option(*command, options->input);
   command
       ->add_option("--output", options->output,
                    "FILE.npy ([N, D] float32), FILE.jsonl, or - for JSON lines on standard output")

@@ -44,7 +44,7 @@ Run add_evaluate(CLI::App& program) {
   auto options = std::make_shared<Options>();
   CLI::App* command = program.add_subcommand("evaluate", "Measure a model on task folders");
   add_model_options(*command, options->model);
-  command->add_option("TASK_DIR", options->tasks, "Task folders")->required()->option_text("...");
+  command->add_option("TASK_DIR", options->tasks, "Task folders")->required()->option_text("(required)");
   command->add_option("--json", options->json, "Also write the figures to FILE as JSON")->option_text("FILE");
   add_text_options(*command, options->text);
   command->footer(R"(

@@ -24,6 +24,20 @@ int wrong_usage(const std::string& message, const std::string& command) {
   return 2;
 }
 
+// Last first, as CLI11 wants them. "--prompt=" becomes "--prompt" "": CLI11 finds no value in it.
+std::vector<std::string> arguments(int argc, char** argv) {
+  std::vector<std::string> list;
+  for (int i = argc - 1; i > 0; --i) {
+    std::string argument = argv[i];
+    if (argument.starts_with("--") && argument.find('=') + 1 == argument.size()) {
+      argument.pop_back();
+      list.emplace_back();
+    }
+    list.push_back(std::move(argument));
+  }
+  return list;
+}
+
 int run(int argc, char** argv) {
   CLI::App program("Text embedders from decoder-only language models.", "decovec");
   program.set_version_flag("--version", "decovec " DECOVEC_VERSION);
@@ -38,7 +52,7 @@ int run(int argc, char** argv) {
     return parsed.empty() ? nullptr : parsed.front();
   };
   try {
-    program.parse(argc, argv);
+    program.parse(arguments(argc, argv));
   } catch (const CLI::Success& asked) {  // --help, --version
     std::ostringstream text;
     program.exit(asked, text, text);

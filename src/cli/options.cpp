@@ -22,31 +22,34 @@ Pooling parse_pooling(const std::string& name) {
   return name == "last_token" ? Pooling::last_token : Pooling::latent_attention;
 }
 
+CLI::Option* add_choice(CLI::App& command, const std::string& flag, std::string& value,
+                        const std::vector<std::string>& choices, const std::string& what) {
+  const std::string shown =
+      fmt::format("{}{}", fmt::join(choices, "|"), value.empty() ? "" : " [" + value + "]");
+  return command.add_option(flag, value, what)->check(CLI::IsMember(choices))->option_text(shown);
+}
+
 }  // namespace
 
 void add_device_option(CLI::App& command, std::string& device) {
-  command.add_option("--device", device, "Where to compute: cpu or cuda")
-      ->check(CLI::IsMember({"cpu", "cuda"}))
-      ->capture_default_str();
+  add_choice(command, "--device", device, {"cpu", "cuda"}, "Where to compute");
 }
 
 void add_model_options(CLI::App& command, ModelOptions& options, bool positional) {
   command.add_option(positional ? "DIR" : "--model", options.folder, "Model folder")
       ->required()
-      ->option_text(positional ? "" : "DIR REQUIRED");
-  command
-      .add_option("--attention", options.attention, "Mask: causal or bidirectional (default: the folder's)")
-      ->check(CLI::IsMember({"causal", "bidirectional"}));
-  command
-      .add_option("--pooling", options.pooling,
-                  "Pooling: mean, last_token or latent_attention (default: the folder's)")
-      ->check(CLI::IsMember({"mean", "last_token", "latent_attention"}));
-  command
-      .add_option("--dtype", options.dtype,
-                  "Weights in memory: auto (the folder's), float32, bfloat16 or float16")
-      ->check(CLI::IsMember({"auto", "float32", "bfloat16", "float16"}))
-      ->capture_default_str();
+      ->option_text(positional ? "(required)" : "DIR (required)");
+  add_choice(command, "--attention", options.attention, {"causal", "bidirectional"},
+             "Mask, instead of the folder's");
+  add_choice(command, "--pooling", options.pooling, {"mean", "last_token", "latent_attention"},
+             "Pooling, where the folder says none or instead of it");
+  add_choice(command, "--dtype", options.dtype, {"auto", "float32", "bfloat16", "float16"},
+             "Weights in memory; auto: the folder's");
   add_device_option(command, options.device);
+}
+
+void add_input_option(CLI::App& command, std::filesystem::path& input) {
+  command.add_option("--input", input, "Texts, one a line; - is standard input")->option_text("FILE|- [-]");
 }
 
 void add_sequence_options(CLI::App& command, TextOptions& options) {
@@ -55,22 +58,21 @@ void add_sequence_options(CLI::App& command, TextOptions& options) {
   command.add_option("--prompt-name", options.prompt_name, "The same, by its name in the model folder")
       ->option_text("NAME")
       ->excludes(prompt);
-  command.add_option("--max-length", options.max_length, "Longest text in ids (default: the model's)")
+  command
+      .add_option("--max-length", options.max_length,
+                  "Longest text in ids, special ones counted [the model's]")
       ->check(CLI::Range(int64_t{1}, kMost))
       ->option_text("N");
-  command
-      .add_option("--truncate", options.truncate,
-                  "A longer text is an error, or is cut at its end: error, right")
-      ->check(CLI::IsMember({"error", "right"}))
-      ->capture_default_str();
+  add_choice(command, "--truncate", options.truncate, {"error", "right"},
+             "A longer text: refused, or cut at its end");
 }
 
 void add_text_options(CLI::App& command, TextOptions& options) {
   add_sequence_options(command, options);
-  command.add_option("--batch-tokens", options.batch_tokens, "Tokens computed at once")
+  command
+      .add_option("--batch-tokens", options.batch_tokens, "Tokens computed at once: memory, not the result")
       ->check(CLI::Range(int64_t{1}, kMost))
-      ->option_text("N")
-      ->capture_default_str();
+      ->option_text(fmt::format("N [{}]", options.batch_tokens));
 }
 
 Embedder load_model(const ModelOptions& options) {

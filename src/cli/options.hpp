@@ -41,6 +41,8 @@ struct TextOptions {
 void add_model_options(CLI::App& command, ModelOptions& options, bool positional = false);
 /// Adds --device.
 void add_device_option(CLI::App& command, std::string& device);
+/// Adds --input.
+void add_input_option(CLI::App& command, std::filesystem::path& input);
 /// Adds --max-length, --truncate, and --prompt, --prompt-name.
 void add_sequence_options(CLI::App& command, TextOptions& options);
 /// Adds the same and --batch-tokens.

@@ -49,7 +49,9 @@ int run(const Options& options) {
   at::Tensor corpus;
   {
     Progress progress;
-    EncodeOptions encode = with_prompt(common, model, "document");
+    EncodeOptions encode = common;
+    encode.prompt.reset();  // the caller's is for queries
+    encode = with_prompt(encode, model, "document");
     encode.on_progress = [&](int64_t done, int64_t total) { progress.count("corpus", done, total); };
     corpus = unit_rows(encode_lines(model, texts, encode, options.corpus.string()));
   }
@@ -90,7 +92,7 @@ Run add_search(CLI::App& program) {
   add_model_options(*command, options->model);
   command->add_option("--corpus", options->corpus, "Texts, one a line, or .jsonl of {\"title\", \"text\"}")
       ->required()
-      ->option_text("FILE REQUIRED");
+      ->option_text("FILE (required)");
   command->add_option("--top", options->top, "How many texts to show")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 31))
       ->option_text("K [5]");

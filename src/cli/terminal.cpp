@@ -8,6 +8,7 @@
 #include <iostream>
 #include <streambuf>
 #include <sys/ioctl.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "io/error.hpp"
@@ -19,16 +20,26 @@ using Clock = std::chrono::steady_clock;
 
 std::atomic<const char*> guard_notice{nullptr};  // not null while an InterruptGuard stands
 std::atomic<int> signal_seen{0};
+std::atomic<int64_t> first_signal{0};  // when it came, in milliseconds
+
+int64_t now_milliseconds() {
+  timespec now{};
+  ::clock_gettime(CLOCK_MONOTONIC, &now);
+  return now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
 
 extern "C" void on_signal(int signal) {
   const int code = errno;
   const char* notice = guard_notice.load();
   const bool again = signal_seen.exchange(signal) != 0;
-  if (notice == nullptr || again) {
+  // Who signals a process and its group (timeout, job schedulers) means it once.
+  const bool echo = again && now_milliseconds() - first_signal < 500;
+  if (!again) first_signal = now_milliseconds();
+  if (notice == nullptr || (again && !echo)) {
     if (::isatty(STDERR_FILENO)) (void)!::write(STDERR_FILENO, "\n", 1);
     ::_exit(128 + signal);
   }
-  (void)!::write(STDERR_FILENO, notice, std::strlen(notice));
+  if (!echo) (void)!::write(STDERR_FILENO, notice, std::strlen(notice));
   errno = code;
 }
 

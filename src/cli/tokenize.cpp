@@ -43,8 +43,7 @@ Run add_tokenize(CLI::App& program) {
   CLI::App* command =
       program.add_subcommand("tokenize", "Show the ids that the model gets, special ones included");
   add_model_options(*command, options->model);
-  command->add_option("--input", options->input, "Texts, one a line; - is standard input")
-      ->option_text("FILE|- [-]");
+  add_input_option(*command, options->input);
   add_sequence_options(*command, options->text);
   command->footer(R"(
 One JSON array of ids a line: the sequence that 'decovec embed' computes with for the same options.

@@ -102,9 +102,19 @@ class Log {
   Clock::time_point curve_written_{}, shown_{};
 };
 
+// As a shell reads it back.
+std::string quoted(const std::string& word) {
+  if (word.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./=+-,:") ==
+      std::string::npos)
+    return word;
+  std::string text = "'";
+  for (const char byte : word) text += byte == '\'' ? std::string("'\\''") : std::string(1, byte);
+  return text + "'";
+}
+
 std::string resume_command(const Options& options) {
-  std::string command = "decovec train " + options.recipe.string();
-  for (const std::string& override : options.overrides) command += fmt::format(" --set '{}'", override);
+  std::string command = "decovec train " + quoted(options.recipe.string());
+  for (const std::string& text : options.overrides) command += " --set " + quoted(text);
   if (options.device != "cpu") command += " --device " + options.device;
   return command + " --resume";
 }
@@ -121,7 +131,9 @@ int run(const Options& options) {
     if (!options.resume)
       fail("{}: the output folder exists already; remove it, or choose another (--set output=FOLDER)",
            output.string());
-    fs::remove_all(checkpoints);
+    if (exists_with_content(checkpoints))
+      fail("{}: stands beside the unfinished run in {}; remove one of the two", output.string(),
+           checkpoints.string());
     spdlog::info("{}: finished already, nothing to resume", output.string());
     return 0;
   }
@@ -166,7 +178,7 @@ int run(const Options& options) {
 Run add_train(CLI::App& program) {
   auto options = std::make_shared<Options>();
   CLI::App* command = program.add_subcommand("train", "Tune a model by a recipe");
-  command->add_option("RECIPE.toml", options->recipe, "The recipe")->required()->option_text("");
+  command->add_option("RECIPE.toml", options->recipe, "The recipe")->required()->option_text("(required)");
   command->add_option("--set", options->overrides, "Change a key of the recipe; may be given many times")
       ->option_text("KEY=VALUE")
       ->allow_extra_args(false)
@@ -179,8 +191,8 @@ Run add_train(CLI::App& program) {
   add_device_option(*command, options->device);
   command->footer(R"(
 Writes the recipe's output folder when training is done, and beside it <output>.log.jsonl (a line a step)
-and <output>.loss.svg (the training curve). While training, <output>.checkpoint/ holds the newest checkpoint:
-Ctrl-C finishes the step, writes one and exits 130.
+and <output>.loss.svg (the training curve). While training, <output>.checkpoint/step-N/ is the newest checkpoint,
+its model/ a model folder for every command. Ctrl-C finishes the step, writes one and exits 130.
 
 Examples:
   decovec train recipe.toml

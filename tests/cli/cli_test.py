@@ -29,8 +29,8 @@ seed = 3
 checkpoint_every = 20
 [model.new]
 tokenizer = "%s"
-hidden_size = 16
-intermediate_size = 24
+hidden_size = 32
+intermediate_size = 48
 layers = 2
 heads = 2
 [embedder]
@@ -205,9 +205,9 @@ class Embed(Case):
         rows = rows_of(out)
         self.assertEqual(rows[0], rows[3])
         for text, row in zip(texts, rows):
-            self.assertEqual(len(row), 16)
+            self.assertEqual(len(row), 32)
             self.assertAlmostEqual(math.hypot(*row), 1, places=5)
-            self.assertEqual(rows_of(self.embed(stdin=text)[1]), [row])  # the same alone
+            self.assertEqual(rows_of(self.embed(stdin=text + "\n")[1]), [row])  # the same alone
 
     def test_line_ends(self):
         """CRLF and LF are the same, a last newline starts no text, empty lines are texts."""
@@ -224,7 +224,7 @@ class Embed(Case):
             result = self.embed("--input", texts, "--output", self.folder / output)
             self.assertEqual(result, (0, "", ""))
         rows, columns = read_npy(self.folder / "v.npy")
-        self.assertEqual((len(rows), columns), (50, 16))
+        self.assertEqual((len(rows), columns), (50, 32))
         lines = (self.folder / "v.jsonl").read_text()
         self.assertEqual([[float32(x) for x in row] for row in rows_of(lines)], rows)
         self.assertEqual(self.embed("--input", texts)[1], lines)
@@ -243,7 +243,7 @@ class Embed(Case):
     def test_no_lines_give_no_rows(self):
         self.assertEqual(self.embed(), (0, "", ""))
         self.assertEqual(self.embed("--output", self.folder / "v.npy"), (0, "", ""))
-        self.assertEqual(read_npy(self.folder / "v.npy"), ([], 16))
+        self.assertEqual(read_npy(self.folder / "v.npy"), ([], 32))
         self.assertEqual(self.embed("--output", self.folder / "v.jsonl"), (0, "", ""))
         self.assertEqual((self.folder / "v.jsonl").read_bytes(), b"")
 
@@ -373,6 +373,10 @@ class Files(Case):
             process.stdout.close()
             try:
                 process.stdin.write(texts)
+                process.stdin.flush()
+            except BrokenPipeError:
+                pass
+            try:
                 process.stdin.close()
             except BrokenPipeError:
                 pass
@@ -437,7 +441,7 @@ class Interrupts(Case):
         self.assertEqual(len(checkpoints), 1)
         step = int(checkpoints[0].removeprefix("step-"))
         self.assertLess(step, 150)
-        self.assertEqual(self.embed(model=self.folder / "broken.checkpoint" / checkpoints[0], stdin="x")[0], 0)
+        self.assertEqual(self.embed(model=self.folder / "broken.checkpoint" / checkpoints[0] / "model", stdin="x")[0], 0)
         self.refused(decovec(*arguments("broken")), "broken.checkpoint", "--resume")
 
         with open(log, "a") as torn:  # steps past the checkpoint, as after a crash, and a torn line
@@ -648,7 +652,7 @@ class Info(Case):
             "family": "mistral",
             "attention": "bidirectional",
             "pooling": "mean",
-            "dimensions": 16,
+            "dimensions": 32,
             "layers": 2,
             "heads": 2,
             "max_length": 32,
@@ -658,7 +662,7 @@ class Info(Case):
         self.assertEqual({key: facts[key] for key in expected}, expected)
         # embedding, final norm, and two layers of qkv + out, gate + up + down, two norms
         vocabulary = facts["vocabulary"]
-        self.assertEqual(facts["parameters"], vocabulary * 16 + 16 + 2 * (4 * 16 * 16 + 3 * 16 * 24 + 2 * 16))
+        self.assertEqual(facts["parameters"], vocabulary * 32 + 32 + 2 * (4 * 32 * 32 + 3 * 32 * 48 + 2 * 32))
         for key in expected:
             self.assertIn(key, out)
         self.assertEqual(json.loads(decovec("info", self.model, "--json", "--dtype", "bfloat16")[1])["dtype"], "bfloat16")
