@@ -54,7 +54,7 @@ A task folder is told by its files:
   classification  train.jsonl and test.jsonl {"text", "label"}
   clustering      test.jsonl alone {"text", "label"}
 Retrieval uses the model's prompts 'query' and 'document', other tasks the prompt of the task folder's name,
-where the model has them; --prompt and --prompt-name override.
+where the model has them; --prompt and --prompt-name take their place, save for retrieval's documents.
 
 Example:
   decovec evaluate --model my-embedder tasks/retrieval tasks/similarity --json figures.json)");

@@ -100,7 +100,7 @@ Run add_search(CLI::App& program) {
   command->footer(R"(
 Queries come from standard input, one a line; each answer shows rank, cosine and text, best first. Queries and
 documents get the model's prompts 'query' and 'document' where it has them; --prompt and --prompt-name
-override both.
+replace the first.
 
 Examples:
   decovec search --model my-embedder --corpus concepts.txt

@@ -145,6 +145,7 @@ class Usage(Case):
             ["frobnicate"],
             ["--frobnicate"],
             ["embed"],
+            ["embed", "--model", ""],
             ["embed", *model, "--frobnicate"],
             ["embed", *model, "extra"],
             ["embed", *model, "--output", "vectors.txt"],
@@ -258,7 +259,7 @@ class Embed(Case):
 
     def test_text_over_max_length(self):
         text = "word " * 100
-        self.refused(self.embed(stdin="short\n" + text), "standard input:2", "32")
+        self.refused(self.embed(stdin="short\n" + text), "standard input:2", "32", "--truncate right")
         self.refused(self.embed("--output", self.folder / "v.npy", stdin=text), "standard input:1")
         self.only()
         late = "\n".join(["short"] * 8192 + [text])
@@ -590,7 +591,7 @@ class Search(Case):
         return decovec("search", "--model", self.model, "--corpus", self.folder / name, *arguments, stdin=stdin)
 
     def test_answers_each_line_and_ends(self):
-        status, out, err = self.search("--top", 2, "--prompt", "", stdin="a dog\n\na tree\n")
+        status, out, err = self.search("--top", 2, "--prompt", "text: ", stdin="a dog\n\na tree\n")
         self.assertEqual((status, err), (0, ""))
         answers = [answer.splitlines() for answer in out.split("\n\n") if answer.strip()]
         found = [line.split(maxsplit=2) for answer in answers for line in answer if line.startswith("  1 ")]

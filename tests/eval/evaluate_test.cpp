@@ -107,7 +107,8 @@ TEST_F(Evaluate, ChoosesThePrompt) {
   EXPECT_EQ(texts_seen("birds"), (Texts{"Q:who", "D:owl", "D:A hen", "D:kiwi"}));
   EXPECT_EQ(texts_seen("topics"), (Texts{"T:aa", "T:aaa", "T:zz"}));
   EXPECT_EQ(texts_seen("pairs"), (Texts{"ab", "abc", "xy", "12", "m", "mm"}));
-  EXPECT_EQ(texts_seen("birds", {.prompt_name = "other"}), (Texts{"O:who", "O:owl", "O:A hen", "O:kiwi"}));
+  // Documents are encoded as they were in training, whatever the queries are asked as.
+  EXPECT_EQ(texts_seen("birds", {.prompt_name = "other"}), (Texts{"O:who", "D:owl", "D:A hen", "D:kiwi"}));
   EXPECT_EQ(texts_seen("topics", {.encode = {.prompt = "X:"}, .prompt_name = "other"}),
             (Texts{"X:aa", "X:aaa", "X:zz"}));
   EXPECT_EQ(texts_seen("topics", {.encode = {.prompt = ""}}), (Texts{"aa", "aaa", "zz"}));
