@@ -35,7 +35,7 @@ phase() {
 }
 
 build() {
-  cmake --preset release >"$output/cmake.log" || { cat "$output/cmake.log"; return 1; }
+  cmake --preset release ${DECOVEC_LIBTORCH:+-DDECOVEC_LIBTORCH="$DECOVEC_LIBTORCH"} >"$output/cmake.log" || { cat "$output/cmake.log"; return 1; }
   cmake --build --preset release --target decovec_program wordnet_data quickstart_table
 }
 

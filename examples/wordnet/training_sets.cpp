@@ -113,8 +113,9 @@ Dataset class_set(const std::string& name, const std::vector<Member>& members,
   return set;
 }
 
-// Pairs of a concept and a broader one or a sibling, each in both directions; half of the negatives are of
-// the same lexicographer file.
+// Pairs of a concept and a broader one or a sibling, each in both directions. Negatives are less related than
+// the positive: siblings where that is a broader or narrower concept, then concepts of the same file, then
+// any.
 Dataset related_set(const Collection& collection, RandomKey key, const TrainingSetOptions& options) {
   std::vector<int64_t> members;
   std::map<int64_t, std::vector<int64_t>> children, by_file;
@@ -124,6 +125,10 @@ Dataset related_set(const Collection& collection, RandomKey key, const TrainingS
     by_file[at(collection, i).file].push_back(i);
     for (const int64_t parent : at(collection, i).broader) children[parent].push_back(i);
   }
+  const auto is_parent = [&](int64_t parent, int64_t child) {
+    const std::vector<int64_t>& broader = at(collection, child).broader;
+    return std::find(broader.begin(), broader.end(), parent) != broader.end();
+  };
 
   Dataset set{.name = "related", .examples = {}};
   const auto add = [&](int64_t query, int64_t positive, RandomKey own) {
@@ -131,38 +136,43 @@ Dataset related_set(const Collection& collection, RandomKey key, const TrainingS
                     .positives = {at(collection, positive).definition},
                     .negatives = {}};
     if (example.query == example.positives.front()) return;
-    const std::vector<int64_t>& same_file = by_file[at(collection, query).file];
-    const auto unrelated_in = [&](const std::vector<int64_t>& pool) {
-      return [&](RandomKey draw) -> std::optional<std::string> {
-        if (pool.empty()) return std::nullopt;
+    const auto add_negatives = [&](const char* name, const std::vector<int64_t>& pool, int64_t count,
+                                   const std::function<bool(int64_t)>& accept) {
+      if (pool.empty()) return;
+      std::vector<std::string> taken = example.negatives;
+      taken.insert(taken.end(), {example.query, example.positives.front()});
+      const auto draw_one = [&](RandomKey draw) -> std::optional<std::string> {
         const int64_t other = pool[decovec::random_below(draw, pool.size())];
-        if (are_related(collection.concepts, query, other)) return std::nullopt;
+        if (!accept(other)) return std::nullopt;
         return at(collection, other).definition;
       };
+      for (std::string& text : draw_texts(own.with(name), count, draw_one, taken))
+        example.negatives.push_back(std::move(text));
     };
-    std::vector<std::string> taken = {example.query, example.positives.front()};
-    example.negatives =
-        draw_texts(own.with("near"), options.class_negatives / 2, unrelated_in(same_file), taken);
-    taken.insert(taken.end(), example.negatives.begin(), example.negatives.end());
-    for (std::string& text :
-         draw_texts(own.with("far"), options.class_negatives - options.class_negatives / 2,
-                    unrelated_in(members), taken))
-      example.negatives.push_back(std::move(text));
+    const auto unrelated = [&](int64_t other) { return !are_related(collection.concepts, query, other); };
+    const int64_t third = options.class_negatives / 3;
+    if (is_parent(positive, query) || is_parent(query, positive))
+      for (const int64_t parent : at(collection, query).broader)
+        add_negatives("siblings", children[parent], third - static_cast<int64_t>(example.negatives.size()),
+                      [&](int64_t other) { return !is_parent(other, query) && !is_parent(query, other); });
+    add_negatives("same file", by_file[at(collection, query).file], third, unrelated);
+    add_negatives("any", members, options.class_negatives - static_cast<int64_t>(example.negatives.size()),
+                  unrelated);
     set.examples.push_back(std::move(example));
   };
   for (const int64_t m :
        decovec::random_permutation(key.with("order"), static_cast<int64_t>(members.size()))) {
     if (static_cast<int64_t>(set.examples.size()) >= options.class_examples) break;
-    const int64_t concept_index = members[static_cast<size_t>(m)];
+    const int64_t member = members[static_cast<size_t>(m)];
     const RandomKey own = key.with(static_cast<uint64_t>(m));
-    const std::vector<int64_t>& parents = at(collection, concept_index).broader;
+    const std::vector<int64_t>& parents = at(collection, member).broader;
     const int64_t parent = parents[decovec::random_below(own.with("parent"), parents.size())];
     const std::vector<int64_t>& siblings = children[parent];
     const bool take_parent = in_training(collection, parent) && random_uniform(own.with("kind")) < 0.5;
     const int64_t other =
         take_parent ? parent : siblings[decovec::random_below(own.with("sibling"), siblings.size())];
-    add(concept_index, other, own.with("forth"));
-    add(other, concept_index, own.with("back"));
+    add(member, other, own.with("forth"));
+    add(other, member, own.with("back"));
   }
   return set;
 }
