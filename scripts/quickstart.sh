@@ -39,12 +39,20 @@ build() {
   cmake --build --preset release --target decovec_program wordnet_data quickstart_table
 }
 
+# The folder that the recipe starts from, or its random weights.
+train() {
+  local folder
+  folder=$(sed -n 's/^model *= *"\(.*\)".*/\1/p' "$recipe")
+  echo "starting from ${folder:-random weights} ($recipe)"
+  "$program" train "$recipe" "${train_options[@]}"
+}
+
 rm -rf "$output"
 mkdir -p "$output"
 phase set-up scripts/setup.sh
 phase build build
 phase data build/release/examples/wordnet_data "$output/data"
-phase training "$program" train "$recipe" "${train_options[@]}"
+phase training train
 phase measuring build/release/examples/quickstart_table "$recipe" "$output/data/test" "${train_options[@]}" \
   --markdown "$output/table.md" --json "$output/table.json"
 
