@@ -100,7 +100,7 @@ int run(const Options& options) {
     bytes = 0;
     throw_if_interrupted();
   };
-  for_each_line(options.input, [&](std::string_view line, int64_t) {
+  for_each_line(input_file(options.input), [&](std::string_view line, int64_t) {
     block.emplace_back(line);
     bytes += line.size();
     if (block.size() == kBlockTexts || bytes >= kBlockBytes) write_block();

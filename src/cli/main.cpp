@@ -1,5 +1,3 @@
-#include <spdlog/sinks/stdout_color_sinks.h>
-#include <spdlog/spdlog.h>
 
 #include "cli/options.hpp"
 #include "cli/terminal.hpp"
@@ -20,7 +18,7 @@ Examples:
 'decovec COMMAND --help' tells more.)";
 
 int wrong_usage(const std::string& message, const std::string& command) {
-  spdlog::error("{}; see '{} --help'", cli::one_line(message), command);
+  cli::log_error(fmt::format("{}; see '{} --help'", message, command));
   return 2;
 }
 
@@ -70,8 +68,6 @@ int run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   cli::prepare_process();
-  spdlog::set_default_logger(spdlog::stderr_color_st("decovec"));
-  spdlog::set_pattern("%n: %^%l%$: %v");
   try {
     return run(argc, argv);
   } catch (const cli::ClosedPipe&) {
@@ -79,7 +75,7 @@ int main(int argc, char** argv) {
   } catch (const cli::Interrupted&) {
     return cli::interrupted_status();
   } catch (const std::exception& error) {
-    spdlog::error("{}", cli::one_line(error.what()));
+    cli::log_error(error.what());
     return 1;
   }
 }

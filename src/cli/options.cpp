@@ -1,5 +1,8 @@
 #include "cli/options.hpp"
 
+#include <unistd.h>
+
+#include "cli/terminal.hpp"
 #include "io/error.hpp"
 
 namespace decovec::cli {
@@ -22,11 +25,11 @@ Pooling parse_pooling(const std::string& name) {
   return name == "last_token" ? Pooling::last_token : Pooling::latent_attention;
 }
 
-CLI::Option* add_choice(CLI::App& command, const std::string& flag, std::string& value,
-                        const std::vector<std::string>& choices, const std::string& what) {
+void add_choice(CLI::App& command, const std::string& flag, std::string& value,
+                const std::vector<std::string>& choices, const std::string& what) {
   const std::string shown =
       fmt::format("{}{}", fmt::join(choices, "|"), value.empty() ? "" : " [" + value + "]");
-  return command.add_option(flag, value, what)->check(CLI::IsMember(choices))->option_text(shown);
+  command.add_option(flag, value, what)->check(CLI::IsMember(choices))->option_text(shown);
 }
 
 }  // namespace
@@ -38,6 +41,8 @@ void add_device_option(CLI::App& command, std::string& device) {
 void add_model_options(CLI::App& command, ModelOptions& options, bool positional) {
   command.add_option(positional ? "DIR" : "--model", options.folder, "Model folder")
       ->required()
+      ->check(
+          [](const std::string& name) { return name.empty() ? "expected a folder, got an empty name" : ""; })
       ->option_text(positional ? "(required)" : "DIR (required)");
   add_choice(command, "--attention", options.attention, {"causal", "bidirectional"},
              "Mask, instead of the folder's");
@@ -100,8 +105,18 @@ at::Tensor encode_lines(const Embedder& model, const std::vector<std::string>& t
   try {
     return model.encode(texts, options);
   } catch (const TextError& error) {
-    fail("{}:{}: {}", file, first_line + error.text, error.reason);
+    fail_line(file, first_line + error.text, error.reason);
   }
+}
+
+void fail_line(const std::string& file, int64_t line, const std::string& reason) {
+  fail("{}:{}: {} (--max-length N, --truncate right)", file, line, reason);
+}
+
+std::filesystem::path input_file(const std::filesystem::path& input) {
+  if (input == "-" && ::isatty(STDIN_FILENO) == 1)
+    log_info("reading texts from the keyboard, one a line; Ctrl-D ends");
+  return input;
 }
 
 std::string shown_name(const std::filesystem::path& file) {

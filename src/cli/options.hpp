@@ -57,6 +57,12 @@ EncodeOptions encode_options(const TextOptions& options, const Embedder& model);
 at::Tensor encode_lines(const Embedder& model, const std::vector<std::string>& texts,
                         const EncodeOptions& options, const std::string& file, int64_t first_line = 1);
 
+/// Throws the error of a line that cannot become a sequence, with the options that cure it.
+[[noreturn]] void fail_line(const std::string& file, int64_t line, const std::string& reason);
+
+/// What --input says; a person at a terminal is told that it waits for texts.
+std::filesystem::path input_file(const std::filesystem::path& input);
+
 /// "standard input" for "-".
 std::string shown_name(const std::filesystem::path& file);
 

@@ -1,4 +1,3 @@
-#include <spdlog/spdlog.h>
 
 #include "cli/options.hpp"
 #include "cli/terminal.hpp"
@@ -76,7 +75,7 @@ int run(const Options& options) {
       write_stdout(answer + "\n" + ask);
     } catch (const std::runtime_error& error) {
       if (!interactive) throw;  // a person may try again
-      spdlog::error("{}", one_line(error.what()));
+      log_error(error.what());
       write_stdout(ask);
     }
   });

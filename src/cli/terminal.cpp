@@ -6,6 +6,8 @@
 #include <cstring>
 #include <fcntl.h>
 #include <iostream>
+#include <spdlog/sinks/stdout_color_sinks.h>
+#include <spdlog/spdlog.h>
 #include <streambuf>
 #include <sys/ioctl.h>
 #include <time.h>
@@ -78,6 +80,9 @@ void prepare_process() {
   ::sigaction(SIGINT, &action, nullptr);
   ::sigaction(SIGTERM, &action, nullptr);
 
+  spdlog::set_default_logger(spdlog::stderr_color_st("decovec"));
+  spdlog::set_pattern("%n: %^%l%$: %v");
+
   static StandardInput input;
   std::cin.rdbuf(&input);
   std::cin.exceptions(std::ios::badbit);  // hand on what the buffer throws
@@ -106,6 +111,10 @@ void write_stdout(std::string_view bytes) {
     }
   }
 }
+
+void log_info(std::string_view message) { spdlog::info("{}", one_line(message)); }
+void log_warning(std::string_view message) { spdlog::warn("{}", one_line(message)); }
+void log_error(std::string_view message) { spdlog::error("{}", one_line(message)); }
 
 bool shows_progress() {
   static const bool terminal = ::isatty(STDERR_FILENO) == 1;

@@ -1,4 +1,4 @@
-// What the program and its surroundings say to each other: standard streams, signals, progress.
+// What the program and its surroundings say to each other: standard streams, signals, log, progress.
 #pragma once
 #include <chrono>
 #include <cstdint>
@@ -15,8 +15,8 @@ struct ClosedPipe : std::exception {};
 /// Ctrl-C (or SIGTERM) while an `InterruptGuard` stood: the program ends with status 128 + signal.
 struct Interrupted : std::exception {};
 
-/// Makes std::cin notice interruptions, SIGPIPE an ordinary error, and Ctrl-C end the program with status
-/// 130. Call once, first.
+/// Makes std::cin notice interruptions, SIGPIPE an ordinary error, Ctrl-C end the program with status 130,
+/// and the log go to standard error. Call once, first.
 void prepare_process();
 
 /// While one stands, the first Ctrl-C only sets `interrupted()`, so that staged files are removed and
@@ -38,6 +38,12 @@ int interrupted_status();
 /// Writes all bytes to standard output at once, unbuffered: hand in whole blocks. Throws ClosedPipe, and
 /// std::runtime_error where the bytes cannot be written.
 void write_stdout(std::string_view bytes);
+
+/// The log: one line each on standard error, whatever the message holds. Through spdlog, whose headers cost
+/// too much to be included everywhere.
+void log_info(std::string_view message);
+void log_warning(std::string_view message);
+void log_error(std::string_view message);
 
 /// Standard error is a terminal: progress is shown.
 bool shows_progress();

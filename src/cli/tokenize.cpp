@@ -1,7 +1,6 @@
 #include "cli/options.hpp"
 #include "cli/terminal.hpp"
 #include "decovec/io/lines.hpp"
-#include "io/error.hpp"
 
 namespace decovec::cli {
 namespace {
@@ -21,12 +20,12 @@ int run(const Options& options) {
   const std::string name = shown_name(options.input);
 
   std::string lines;
-  for_each_line(options.input, [&](std::string_view line, int64_t number) {
+  for_each_line(input_file(options.input), [&](std::string_view line, int64_t number) {
     try {
       const TokenSequence sequence = model.sequence(instruction, line, encode.truncate, encode.max_length);
       lines += fmt::format("[{}]\n", fmt::join(sequence.ids, ", "));
     } catch (const std::invalid_argument& error) {
-      fail("{}:{}: {}", name, number, error.what());
+      fail_line(name, number, error.what());
     }
     if (lines.size() < (size_t{1} << 16)) return;
     write_stdout(lines);

@@ -1,7 +1,6 @@
 #include "decovec/train/train.hpp"
 
 #include <fstream>
-#include <spdlog/spdlog.h>
 #include <stop_token>
 
 #include "cli/options.hpp"
@@ -68,7 +67,7 @@ class Log {
           reports_.push_back(std::move(report));
         });
       } catch (const std::runtime_error& error) {
-        spdlog::warn("{}; the lines from there on are dropped", one_line(error.what()));
+        log_warning(fmt::format("{}; the lines from there on are dropped", error.what()));
       }
     }
     write_file(file_, kept);
@@ -90,7 +89,7 @@ class Log {
     if (shows_progress()) return progress_.show(line);
     const bool edge = report.step == 1 || report.step == report.steps;
     if (!edge && Clock::now() - shown_ < std::chrono::seconds(10)) return;
-    spdlog::info("{}", line());
+    log_info(line());
     shown_ = Clock::now();
   }
 
@@ -134,7 +133,7 @@ int run(const Options& options) {
     if (exists_with_content(checkpoints))
       fail("{}: stands beside the unfinished run in {}; remove one of the two", output.string(),
            checkpoints.string());
-    spdlog::info("{}: finished already, nothing to resume", output.string());
+    log_info(output.string() + ": finished already, nothing to resume");
     return 0;
   }
   if (!options.resume && exists_with_content(checkpoints))
@@ -157,8 +156,9 @@ int run(const Options& options) {
                                     .stop = stop.get_token()});
   log.close();
   if (result == TrainResult::stopped) {
-    spdlog::warn("stopped after step {} of {}; go on with: {}", log.reports().back().total_step,
-                 log.reports().back().total_steps, resume_command(options));
+    const StepReport& last = log.reports().back();
+    log_warning(fmt::format("stopped after step {} of {}; go on with: {}", last.total_step, last.total_steps,
+                            resume_command(options)));
     return interrupted_status();
   }
   model.save(output, recipe.dtype);
@@ -166,10 +166,10 @@ int run(const Options& options) {
 
   int64_t cut = 0;
   for (const StepReport& report : log.reports()) cut += report.truncated;
-  if (cut > 0) spdlog::warn("{} texts were cut at max_length = {}", cut, model.rule.max_length);
+  if (cut > 0) log_warning(fmt::format("{} texts were cut at max_length = {}", cut, model.rule.max_length));
   const std::chrono::duration<double> seconds = Clock::now() - started;
-  spdlog::info("{}: trained in {}; its steps: {}", output.string(), clock_time(seconds.count()),
-               beside(output, ".log.jsonl").string());
+  log_info(fmt::format("{}: trained in {}; its steps: {}", output.string(), clock_time(seconds.count()),
+                       beside(output, ".log.jsonl").string()));
   return 0;
 }
 

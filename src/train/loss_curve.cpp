@@ -37,7 +37,7 @@ std::vector<double> ticks(const Axis& axis, double count) {
     if (factor * power >= rough) step = factor * power;
   std::vector<double> values;
   for (double i = std::ceil(axis.low / step - 1e-9); i * step <= axis.high + 1e-9 * step; ++i)
-    values.push_back(i * step);
+    values.push_back(i * step + 0.0);  // turns -0 into 0
   return values;
 }
 
@@ -64,18 +64,19 @@ std::string escaped(std::string_view text) {
   return out;
 }
 
-/// A moving average of the losses that starts anew with each stage.
+/// The mean of each loss and its neighbours on both sides within the stage, fewer towards the stage's ends.
 std::vector<double> smoothed(const std::vector<StepReport>& steps) {
-  const double kept = 1 - 1 / std::max(2.0, static_cast<double>(steps.size()) / 50);
-  std::vector<double> averages;
-  double sum = 0, weight = 0;
-  for (size_t i = 0; i < steps.size(); ++i) {
-    if (i > 0 && steps[i].stage != steps[i - 1].stage) sum = weight = 0;
-    sum = kept * sum + steps[i].loss;
-    weight = kept * weight + 1;
-    averages.push_back(sum / weight);
+  const size_t reach = steps.size() / 80 + 1;
+  std::vector<double> means, sums = {0};  // sums[i]: of the losses before i
+  for (const StepReport& step : steps) sums.push_back(sums.back() + step.loss);
+  for (size_t begin = 0, end = 0; begin < steps.size(); begin = end) {
+    while (end < steps.size() && steps[end].stage == steps[begin].stage) ++end;
+    for (size_t i = begin; i < end; ++i) {
+      const size_t sides = std::min({reach, i - begin, end - 1 - i});
+      means.push_back((sums[i + sides + 1] - sums[i - sides]) / static_cast<double>(2 * sides + 1));
+    }
   }
-  return averages;
+  return means;
 }
 
 class Picture {
@@ -132,7 +133,7 @@ void draw_axes(Picture& picture, const Axis& x, const Axis& loss, const Axis& ra
   picture.line(kLeft, kBottom, kRight, kBottom, "#444444");
   picture.text((kLeft + kRight) / 2, kHeight - 14, "middle", "#444444", "step");
   picture.text(kLeft, kTop - 12, "end", kLossColour, "loss");
-  picture.text(kRight, kTop - 12, "start", kRateColour, "learning rate");
+  picture.text(kWidth - 12, kTop - 12, "end", kRateColour, "learning rate");
 }
 
 void draw_stages(Picture& picture, const std::vector<StepReport>& steps, const Axis& x) {
