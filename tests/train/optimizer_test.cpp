@@ -124,7 +124,8 @@ TEST(Optimizer, StateComesBackFromAFileByParameterName) {
 }
 
 TEST(Schedule, IsTransformers) {
-  for (const Json& expected : reference().at("schedules")) {
+  const Json all = reference();
+  for (const Json& expected : all.at("schedules")) {
     const std::string kind = expected.at("kind");
     StageRecipe stage;
     stage.learning_rate = 0.5;

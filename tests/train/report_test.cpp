@@ -2,7 +2,6 @@
 
 #include <gtest/gtest.h>
 #include <limits>
-#include <regex>
 
 namespace decovec {
 namespace {
@@ -29,16 +28,20 @@ size_t count(const std::string& text, const std::string& part) {
 /// Every element is closed, and nothing but numbers stands where a picture needs numbers.
 void expect_well_formed(const std::string& svg) {
   std::vector<std::string> open;
-  const std::regex tag("<(/?)([a-z]+)[^<>]*?(/?)>");
-  for (auto it = std::sregex_iterator(svg.begin(), svg.end(), tag); it != std::sregex_iterator(); ++it) {
-    const std::smatch& match = *it;
-    if (match[1].length() > 0) {
-      ASSERT_FALSE(open.empty());
-      ASSERT_EQ(open.back(), match[2].str());
-      open.pop_back();
-    } else if (match[3].length() == 0) {
-      open.push_back(match[2]);
+  for (size_t begin = svg.find('<'); begin != std::string::npos; begin = svg.find('<', begin + 1)) {
+    const size_t end = svg.find('>', begin);
+    ASSERT_NE(end, std::string::npos);
+    const std::string tag = svg.substr(begin + 1, end - begin - 1);
+    if (tag.starts_with('?') || tag.ends_with('/')) continue;
+    const bool closes = tag.starts_with('/');
+    const std::string name = tag.substr(closes, tag.find(' ') - closes);
+    if (!closes) {
+      open.push_back(name);
+      continue;
     }
+    ASSERT_FALSE(open.empty());
+    ASSERT_EQ(open.back(), name);
+    open.pop_back();
   }
   EXPECT_TRUE(open.empty());
   EXPECT_EQ(svg.find("nan"), std::string::npos);
