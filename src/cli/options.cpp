@@ -60,7 +60,7 @@ void add_input_option(CLI::App& command, std::filesystem::path& input) {
 void add_sequence_options(CLI::App& command, TextOptions& options) {
   CLI::Option* prompt = command.add_option("--prompt", options.prompt, "Instruction put before every text")
                             ->option_text("TEXT");
-  command.add_option("--prompt-name", options.prompt_name, "The same, by its name in the model folder")
+  command.add_option("--prompt-name", options.prompt_name, "The same, by its name in the model folder (see info)")
       ->option_text("NAME")
       ->excludes(prompt);
   command

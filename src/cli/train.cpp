@@ -142,6 +142,10 @@ int run(const Options& options) {
 
   const auto started = Clock::now();
   Embedder model = starting_model(recipe, at::Device(options.device));
+  log_info(fmt::format("{}: {}, {}, pooling {}, {} ids at most, {}",
+                       recipe.new_model ? "random weights" : recipe.model.string(),
+                       model.transformer.config.family, name_of(model.transformer.config.attention),
+                       name_of(model.pooling), model.rule.max_length, name_of(model.dtype())));
   Log log(output, options.resume);
   std::stop_source stop;
   const InterruptGuard guard("\ndecovec: stopping after this step; press Ctrl-C again to stop at once\n");
@@ -190,6 +194,9 @@ Run add_train(CLI::App& program) {
   command->add_flag("--resume", options->resume, "Go on from the newest checkpoint of an interrupted run");
   add_device_option(*command, options->device);
   command->footer(R"(
+Paths in a recipe count from the recipe's folder, those of --set too. A --set of text needs no quotes of its own, and
+\n in it is a line break.
+
 Writes the recipe's output folder when training is done, and beside it <output>.log.jsonl (a line a step)
 and <output>.loss.svg (the training curve). While training, <output>.checkpoint/step-N/ is the newest checkpoint,
 its model/ a model folder for every command. Ctrl-C finishes the step, writes one and exits 130.

@@ -48,8 +48,9 @@ DataRecipe read_data(const toml::table& table, size_t index, const fs::path& fol
   for (size_t i = 0; i < files.size(); ++i) {
     const fs::path file = (folder / files[i]).lexically_normal();
     if (!fs::is_regular_file(file)) {
-      fields.wrong(*table.get_as<toml::array>("files")->get(i), "files",
-                   fmt::format("files that exist ('{}' does not)", file.string()));
+      fields.wrong(
+          *table.get_as<toml::array>("files")->get(i), "files",
+          fmt::format("files that exist; there is no {}", fs::absolute(file).string()));
     }
     data.files.push_back(file);
   }
@@ -165,6 +166,13 @@ void read_embedder(TomlFields& root, Recipe& recipe) {
   fields.integer("latent_head_dim", recipe.latent_attention.head_dim, 0);
   fields.integer("latent_dim", recipe.latent_attention.latent_dim, 0);
   fields.integer("latent_multiplier", recipe.latent_attention.multiplier, 1);
+  if (recipe.pooling && recipe.pooling != Pooling::latent_attention) {
+    for (const char* key :
+         {"latents", "latent_heads", "latent_head_dim", "latent_dim", "latent_multiplier"}) {
+      if (fields.find(key) != nullptr)
+        fields.wrong(key, "this key with pooling = \"latent_attention\" alone");
+    }
+  }
   fields.finish();
 }
 

@@ -18,13 +18,17 @@ inline toml::table parse_toml(std::string_view text, const std::string& where) {
   }
 }
 
-/// The value of an override: as TOML if it is that, else the text itself. It is the only entry of a table.
+/// The value of an override: as TOML if it is that (a shell takes the quotes of a TOML string away, so also
+/// without them), else the text itself. It is the only entry of a table.
 inline toml::table parse_value(std::string_view text, const std::string& whole) {
   const std::string where = std::string(override_mark) + whole;
-  try {
-    toml::table table = toml::parse(fmt::format("value = {}", text), where);
-    if (table.size() == 1) return table;  // a line break in the text would begin another entry
-  } catch (const toml::parse_error&) {
+  for (const char* quote : {"", "\""}) {
+    if (*quote != '\0' && text.find('"') != std::string_view::npos) continue;
+    try {
+      toml::table table = toml::parse(fmt::format("value = {0}{1}{0}", quote, text), where);
+      if (table.size() == 1) return table;  // a line break in the text would begin another entry
+    } catch (const toml::parse_error&) {
+    }
   }
   if (!is_utf8(text)) reject("{}: expected UTF-8", where);
   return parse_toml("value = " + Json(text).dump(), where);

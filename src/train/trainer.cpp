@@ -74,10 +74,25 @@ void Trainer::check_recipe() const {
 }
 
 void Trainer::load_datasets() {
-  for (const StageRecipe& stage : recipe_.stages)
-    for (const std::string& name : data_names(recipe_, stage))
-      if (!datasets_.contains(name))
-        datasets_.emplace(name, Dataset::load(name, data_recipe(recipe_, name).files));
+  for (const StageRecipe& stage : recipe_.stages) {
+    for (const std::string& name : data_names(recipe_, stage)) {
+      if (datasets_.contains(name)) continue;
+      const DataRecipe& data = data_recipe(recipe_, name);
+      const Dataset& set = datasets_.emplace(name, Dataset::load(name, data.files)).first->second;
+      // A right answer with nothing against it has no loss and teaches nothing, without a word.
+      const bool learns =
+          data.in_batch_negatives ||
+          (data.negatives > 0 && std::ranges::any_of(set.examples, [](const Example& example) {
+             return !example.negatives.empty();
+           }));
+      if (!learns)
+        fail(
+            "{}: data set '{}': expected in_batch_negatives = true, or 'neg' lists and negatives of 1 or "
+            "more; a "
+            "query without negatives has nothing to learn from",
+            data.files.front().string(), name);
+    }
+  }
 }
 
 void Trainer::set_prompts() {

@@ -110,7 +110,7 @@ TEST_F(RecipeTest, DefaultsAndPaths) {
   EXPECT_EQ(recipe.data[0].query_prompt, "");
   EXPECT_EQ(recipe.data[0].weight, 1.0);
   EXPECT_TRUE(recipe.data[0].in_batch_negatives);
-  EXPECT_EQ(recipe.data[0].negatives, 0);
+  EXPECT_EQ(recipe.data[0].negatives, 7);
   ASSERT_EQ(recipe.stages.size(), 2u);
   EXPECT_EQ(recipe.stages[0].data, Texts{"pairs"});
   EXPECT_EQ(recipe.stages[0].steps, 20);
@@ -262,7 +262,7 @@ TEST_F(RecipeTest, ErrorsNameFileLinePlaceAndExpectation) {
             "r.toml:13: stage 'retrieval': 'data': expected a list of one or more strings, got a list");
   EXPECT_EQ(
       error(replaced(whole, "\"b.jsonl\"", "\"c.jsonl\"")),
-      "r.toml:7: data set 'pairs': 'files': expected files that exist ('c.jsonl' does not), got \"c.jsonl\"");
+      "r.toml:7: data set 'pairs': 'files': expected files that exist; there is no c.jsonl, got \"c.jsonl\"");
   EXPECT_EQ(error(replaced(whole, "files = [\"a.jsonl\", \"b.jsonl\"]\n", "")),
             "r.toml:5: data set 'pairs': 'files' is missing, expected a list of one or more strings");
   EXPECT_EQ(error(replaced(whole, "name = \"blend\"", "")),
@@ -383,6 +383,19 @@ TEST_F(RecipeTest, OverridesAddressByName) {
   EXPECT_EQ(fresh.new_model->config.layers, 5);
   EXPECT_EQ(fresh.pooling, Pooling::mean);
   EXPECT_EQ(load(text, {"model=base"}).model, folder_ / "base");
+}
+
+TEST_F(RecipeTest, AnOverrideOfTextReadsEscapesWithAndWithoutQuotes) {
+  const std::string prompt = "Instruct: find\nQuery: ";
+  EXPECT_EQ(load(whole, {R"(data.pairs.query_prompt="Instruct: find\nQuery: ")"}).data[0].query_prompt,
+            prompt);
+  EXPECT_EQ(load(whole, {R"(data.pairs.query_prompt=Instruct: find\nQuery: )"}).data[0].query_prompt, prompt);
+  EXPECT_EQ(load(whole, {R"(data.pairs.query_prompt=say "x" \n)"}).data[0].query_prompt, R"(say "x" \n)");
+}
+
+TEST_F(RecipeTest, LatentSizesBelongToLatentAttention) {
+  const std::string text = error(whole, {"embedder.pooling=mean", "embedder.latents=4"});
+  EXPECT_NE(text.find("'latents'"), std::string::npos) << text;
 }
 
 TEST_F(RecipeTest, AnOverrideCannotBringMoreThanItsValue) {

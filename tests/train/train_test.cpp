@@ -37,6 +37,13 @@ double largest_difference(const Embedder& a, const Embedder& b) {
   return largest;
 }
 
+TEST_F(Train, ASetWithoutAnyNegativeIsRefused) {
+  Embedder model = tiny_model();
+  recipe_.data[0].in_batch_negatives = false;
+  recipe_.data[0].negatives = 0;
+  EXPECT_NE(error_of(model).find("nothing to learn from"), std::string::npos) << error_of(model);
+}
+
 TEST_F(Train, ReportsEachStepAndLowersTheLoss) {
   recipe_.stages[0].steps = 60;
   std::vector<StepReport> reports;

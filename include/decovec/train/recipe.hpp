@@ -19,7 +19,7 @@ struct DataRecipe {
   std::string query_prompt, document_prompt;  ///< instructions put before queries and documents
   double weight = 1.0;                        ///< a batch row draws this set with probability weight / sum
   bool in_batch_negatives = true;             ///< its rows share documents with the rows of other such sets
-  int64_t negatives = 0;                      ///< hard negatives a row takes, fewer where fewer exist
+  int64_t negatives = 7;                      ///< hard negatives a row takes, fewer where fewer exist
 };
 
 enum class Optimizer { adamw, sgd };
@@ -78,8 +78,8 @@ struct Recipe {
   /// names that are used twice or that nothing has, and data files that are not there.
   ///
   /// `overrides` are "key=value", in order: a key of the recipe ("seed=2"), or one in embedder, model.new, or
-  /// a set or stage by its name ("stage.retrieval.steps=10"). The value is TOML, or else the text itself
-  /// ("embedder.pooling=mean"). One without an address that is there is a std::invalid_argument; a wrong
+  /// a set or stage by its name ("stage.retrieval.steps=10"). The value is TOML, or else a text
+  /// ("embedder.pooling=mean") in which \n is a line break, as in a TOML string. One without an address that is there is a std::invalid_argument; a wrong
   /// value is an error like one in the file.
   static Recipe load(const std::filesystem::path& file, const std::vector<std::string>& overrides = {});
 };
