@@ -3,16 +3,23 @@
 # each stage gained on held-out data, and a search to try it.
 #
 #   scripts/quickstart.sh            under 15 minutes on 2 cores
-#   scripts/quickstart.sh --short    a few training steps, to see that all of it works
+#   scripts/quickstart.sh --short    a few training steps, to see that all of it works, in build/quickstart/short
 #
-# Safe to run again: set-up and build do what is missing, build/quickstart is made anew.
+# Safe to run again: set-up and build do what is missing; build/quickstart is made anew, by --short its data and short/ alone.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+data=build/quickstart/data
+output=build/quickstart
 train_options=()
 case "${1:-}" in
-  "") ;;
-  --short) train_options=(--set stage.retrieval.steps=5 --set stage.blend.steps=5) ;;
+  "") rm -rf "$output" ;;
+  --short)
+    output=build/quickstart/short
+    rm -rf "$data" "$output"
+    train_options=(--set stage.retrieval.steps=5 --set stage.blend.steps=5
+      --set "output=$PWD/$output/model" --set "stage.retrieval.output=$PWD/$output/model-after-retrieval")
+    ;;
   *)
     echo "usage: scripts/quickstart.sh [--short]" >&2
     exit 2
@@ -20,7 +27,6 @@ case "${1:-}" in
 esac
 
 recipe=recipes/quickstart.toml
-output=build/quickstart
 program=build/release/decovec
 times=()
 
@@ -47,18 +53,17 @@ train() {
   "$program" train "$recipe" "${train_options[@]}"
 }
 
-rm -rf "$output"
 mkdir -p "$output"
 phase set-up scripts/setup.sh
 phase build build
-phase data build/release/examples/wordnet_data "$output/data"
+phase data build/release/examples/wordnet_data "$data"
 phase training train
-phase measuring build/release/examples/quickstart_table "$recipe" "$output/data/test" "${train_options[@]}" \
+phase measuring build/release/examples/quickstart_table "$recipe" "$data/test" "${train_options[@]}" \
   --markdown "$output/table.md" --json "$output/table.json"
 
 echo
 printf '%s\n' "${times[@]}"
 printf '%-10s %4d s\n' together "$SECONDS"
 echo
-echo "== search: $program search --model $output/model --corpus $output/data/concepts.txt"
-exec "$program" search --model "$output/model" --corpus "$output/data/concepts.txt"
+echo "== search: $program search --model $output/model --corpus $data/concepts.txt"
+exec "$program" search --model "$output/model" --corpus "$data/concepts.txt"

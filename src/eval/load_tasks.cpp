@@ -121,6 +121,13 @@ std::string task_name(const fs::path& folder) {
 TaskKind task_kind(const fs::path& folder) {
   if (!fs::is_directory(folder)) fail("{}: expected a task folder; no such folder", folder.string());
   const auto has = [&](const char* file) { return fs::exists(folder / file); };
+  const bool labelled = has("train.jsonl") || has("test.jsonl");
+  if (has("corpus.jsonl") + has("sts.jsonl") + labelled > 1)
+    fail(
+        "{}: expected the files of one task, got more than one of corpus.jsonl, sts.jsonl and train or "
+        "test.jsonl; "
+        "give each task a folder of its own",
+        folder.string());
   if (has("corpus.jsonl")) return TaskKind::retrieval;
   if (has("sts.jsonl")) return TaskKind::similarity;
   if (has("test.jsonl")) return has("train.jsonl") ? TaskKind::classification : TaskKind::clustering;

@@ -29,7 +29,7 @@ std::string syntax_message(std::string message) {
 // value under a key, and deep nesting.
 class Builder : public nlohmann::json_sax<Json> {
  public:
-  explicit Builder(const std::string& where) : where_(where) {}
+  Builder(const std::string& where, bool one_line) : where_(where), one_line_(one_line) {}
 
   Json take() { return std::move(root_); }
 
@@ -51,7 +51,12 @@ class Builder : public nlohmann::json_sax<Json> {
     return true;
   }
   bool parse_error(std::size_t, const std::string&, const nlohmann::detail::exception& error) override {
-    fail("{}: {}", where_, syntax_message(error.what()));
+    std::string message = syntax_message(error.what());
+    // One line is most often a line of a file, whose number `where` tells.
+    constexpr std::string_view kFirstLine = "line 1, ";
+    if (const size_t at = message.find(kFirstLine); one_line_ && at != std::string::npos)
+      message.erase(at, kFirstLine.size());
+    fail("{}: {}", where_, message);
   }
 
  private:
@@ -76,6 +81,7 @@ class Builder : public nlohmann::json_sax<Json> {
   }
 
   const std::string& where_;
+  const bool one_line_;
   Json root_;
   std::vector<Json*> open_;  // the containers around the next value; stable, as only the innermost one grows
   Json* slot_ = nullptr;
@@ -87,7 +93,9 @@ Json parse_json(std::string_view text, const std::string& where) {
   // The parser takes a NUL byte for the end of the text and would not look at what follows.
   if (const size_t at = text.find('\0'); at != text.npos)
     fail("{}: parse error at byte {}: NUL", where, at + 1);
-  Builder builder(where);
+  if (text.find_first_not_of(" \t\r\n") == text.npos)
+    fail("{}: expected JSON, got {}", where, text.empty() ? "nothing" : "white space alone");
+  Builder builder(where, text.find('\n') == text.npos);
   Json::sax_parse(text.begin(), text.end(), &builder);
   return builder.take();
 }

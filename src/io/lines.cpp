@@ -14,6 +14,8 @@ void for_each_line(std::istream& in, const std::string& name,
   std::string buffer;
   for (int64_t number = 1; std::getline(in, buffer); ++number) {
     std::string_view line = buffer;
+    if (number == 1 && line.starts_with("\xef\xbb\xbf"))
+      line.remove_prefix(3);  // a byte order mark is no text
     if (!in.eof() && line.ends_with('\r')) line.remove_suffix(1);
     if (!is_utf8(line)) fail("{}:{}: the line is not UTF-8; convert the file to UTF-8", name, number);
     use(line, number);

@@ -153,11 +153,14 @@ TEST(TaskFolder, IsToldByItsFiles) {
   std::filesystem::remove(folder / "train.jsonl");
   EXPECT_EQ(task_kind(folder.path()), TaskKind::clustering);
   put(folder / "sts.jsonl", "");
+  EXPECT_TRUE(has(message_of([&] { task_kind(folder.path()); }), "more than one of"));
+  std::filesystem::remove(folder / "test.jsonl");
   EXPECT_EQ(task_kind(folder.path()), TaskKind::similarity);
+  std::filesystem::remove(folder / "sts.jsonl");
   put(folder / "corpus.jsonl", "");
   EXPECT_EQ(task_kind(folder.path()), TaskKind::retrieval);
   EXPECT_TRUE(has(message_of([&] { task_kind(folder / "nowhere"); }), "no such folder"));
-  EXPECT_THROW(task_kind(folder / "sts.jsonl"), std::runtime_error);
+  EXPECT_THROW(task_kind(folder / "corpus.jsonl"), std::runtime_error);
 }
 
 TEST(TaskFolder, HasItsOwnName) {
