@@ -64,7 +64,10 @@ std::string to_json(const std::vector<TaskReport>& reports) {
   for (const TaskReport& report : reports) {
     OrderedJson metrics = OrderedJson::object();
     for (const auto& [metric, figure] : report.metrics) metrics[metric] = figure;
-    list.push_back({{"task", report.task}, {"kind", report.kind}, {"metrics", std::move(metrics)}});
+    list.push_back({{"task", report.task},
+                    {"kind", report.kind},
+                    {"prompt", report.prompt},
+                    {"metrics", std::move(metrics)}});
   }
   return list.dump(2, ' ', false, OrderedJson::error_handler_t::replace);
 }

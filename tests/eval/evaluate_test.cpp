@@ -116,6 +116,9 @@ TEST_F(Evaluate, ChoosesThePrompt) {
   EXPECT_EQ(texts_seen("birds"), (Texts{"Q:who", "owl", "A hen", "kiwi"}));
   model.default_prompt = "other";
   EXPECT_EQ(texts_seen("birds"), (Texts{"Q:who", "O:owl", "O:A hen", "O:kiwi"}));
+  EXPECT_EQ(evaluate(model, folder / "topics").prompt, "T:");
+  EXPECT_EQ(evaluate(model, folder / "birds").prompt, "Q:");
+  EXPECT_EQ(evaluate(model, folder / "birds", {.encode = {.prompt = "X:"}}).prompt, "X:");
   EXPECT_THROW(evaluate(model, folder / "topics", {.prompt_name = "none"}), std::invalid_argument);
 }
 
@@ -213,12 +216,13 @@ TEST(Report, IsAnAlignedTable) {
 
 TEST(Report, IsJson) {
   const std::vector<TaskReport> reports = {{"a\"\xff", "similarity", {{"spearman", std::nan("")}}},
-                                           {"b", "retrieval", {{"ndcg@10", 0.25}, {"mrr@10", 1}}}};
+                                           {"b", "retrieval", {{"ndcg@10", 0.25}, {"mrr@10", 1}}, "Q: "}};
   const auto json = nlohmann::ordered_json::parse(to_json(reports));
   EXPECT_EQ(json[0]["task"], "a\"\xef\xbf\xbd");
   EXPECT_TRUE(json[0]["metrics"]["spearman"].is_null());
   EXPECT_EQ(json[1].dump(),
-            "{\"task\":\"b\",\"kind\":\"retrieval\",\"metrics\":{\"ndcg@10\":0.25,\"mrr@10\":1.0}}");
+            "{\"task\":\"b\",\"kind\":\"retrieval\",\"prompt\":\"Q: "
+            "\",\"metrics\":{\"ndcg@10\":0.25,\"mrr@10\":1.0}}");
   EXPECT_EQ(to_json({}), "[]");
 }
 

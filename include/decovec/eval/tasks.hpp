@@ -53,6 +53,7 @@ struct TaskReport {
   std::string task;  ///< the folder's name
   std::string kind;  ///< retrieval, classification, clustering, similarity
   std::vector<std::pair<std::string, double>> metrics;
+  std::string prompt = {};  ///< what was put before the queries, or the texts of other tasks
 };
 
 struct EvaluateOptions {
@@ -90,8 +91,8 @@ std::vector<Ranking> bm25_rankings(const RetrievalTask& task, int64_t top = 1000
 /// The reports as an aligned Markdown table, a row a task, a column a metric: figures times 100, two
 /// decimals.
 std::string table(const std::vector<TaskReport>& reports);
-/// The reports as one JSON text, [{"task", "kind", "metrics": {name: figure}}], figures as they are; one that
-/// is not a number is null.
+/// The reports as one JSON text, [{"task", "kind", "prompt", "metrics": {name: figure}}], figures as they
+/// are; one that is not a number is null.
 std::string to_json(const std::vector<TaskReport>& reports);
 
 }  // namespace decovec
