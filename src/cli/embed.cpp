@@ -74,6 +74,9 @@ int run(const Options& options) {
   const Embedder model = load_model(options.model);
   EncodeOptions encode = encode_options(options.text, model);
   const std::string name = shown_name(options.input);
+  std::error_code differ;
+  if (std::filesystem::equivalent(options.input, options.output, differ))
+    fail("{}: input and output are the same file; choose another output", name);
 
   std::optional<InterruptGuard> guard;  // a staged file shall not stay behind
   if (options.output != "-") guard.emplace();
@@ -100,7 +103,7 @@ int run(const Options& options) {
     bytes = 0;
     throw_if_interrupted();
   };
-  for_each_line(input_file(options.input), [&](std::string_view line, int64_t) {
+  for_each_input_line(input_file(options.input), [&](std::string_view line, int64_t) {
     block.emplace_back(line);
     bytes += line.size();
     if (block.size() == kBlockTexts || bytes >= kBlockBytes) write_block();

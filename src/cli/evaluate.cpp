@@ -1,3 +1,5 @@
+#include <cmath>
+
 #include "cli/options.hpp"
 #include "cli/terminal.hpp"
 #include "decovec/eval/tasks.hpp"
@@ -18,6 +20,12 @@ int run(const Options& options) {
   for (const std::filesystem::path& task : options.tasks)  // before the hours, not after them
     if (!std::filesystem::is_directory(task))
       fail("{}: expected a task folder; no such folder", task.string());
+  if (!options.json.empty()) {
+    const std::filesystem::path folder = std::filesystem::absolute(options.json).parent_path();
+    if (!std::filesystem::is_directory(folder))
+      fail("--json {}: no folder {} to write it in", options.json.string(), folder.string());
+    if (options.json == "-") reject("--json -: expected a file; standard output holds the table");
+  }
   const Embedder model = load_model(options.model);
 
   Progress progress;
@@ -30,11 +38,15 @@ int run(const Options& options) {
   for (const std::filesystem::path& task : options.tasks)
     reports.push_back(evaluate(model, task, evaluation));
   progress.clear();
+  for (const TaskReport& report : reports)
+    for (const auto& [metric, figure] : report.metrics)
+      if (std::isnan(figure))
+        log_warning(fmt::format("{}: {} has no value; are all scores the same?", report.task, metric));
+  write_stdout(table(reports));
   if (!options.json.empty()) {
     const InterruptGuard guard;
     write_file(options.json, to_json(reports) + "\n");
   }
-  write_stdout(table(reports));
   return 0;
 }
 
@@ -45,7 +57,10 @@ Run add_evaluate(CLI::App& program) {
   CLI::App* command = program.add_subcommand("evaluate", "Measure a model on task folders");
   add_model_options(*command, options->model);
   command->add_option("TASK_DIR", options->tasks, "Task folders")->required()->option_text("(required)");
-  command->add_option("--json", options->json, "Also write the figures to FILE as JSON")->option_text("FILE");
+  command->add_option("--json", options->json, "Also write the figures to FILE as JSON")
+      ->check(
+          [](const std::string& name) { return name.empty() ? "expected a file, got an empty name" : ""; })
+      ->option_text("FILE");
   add_text_options(*command, options->text);
   command->footer(R"(
 A task folder is told by its files:

@@ -17,6 +17,8 @@ Examples:
 
 'decovec COMMAND --help' tells more.)";
 
+constexpr const char* kNoCommand = "expected a command: embed, tokenize, train, evaluate, search or info";
+
 int wrong_usage(const std::string& message, const std::string& command) {
   cli::log_error(fmt::format("{}; see '{} --help'", message, command));
   return 2;
@@ -41,6 +43,7 @@ int run(int argc, char** argv) {
   program.set_version_flag("--version", "decovec " DECOVEC_VERSION);
   program.footer(kFooter);
   program.fallthrough(false);
+  program.require_subcommand(0, 1);  // none is told below
   const std::vector<cli::Run> runs = {cli::add_embed(program),  cli::add_tokenize(program),
                                       cli::add_train(program),  cli::add_evaluate(program),
                                       cli::add_search(program), cli::add_info(program)};
@@ -57,11 +60,12 @@ int run(int argc, char** argv) {
     cli::write_stdout(text.str());
     return 0;
   } catch (const CLI::ParseError& error) {
-    return wrong_usage(error.what(), chosen() ? "decovec " + chosen()->get_name() : "decovec");
+    if (!chosen()) return wrong_usage(fmt::format("{}; {}", error.what(), kNoCommand), "decovec");
+    return wrong_usage(error.what(), "decovec " + chosen()->get_name());
   }
   for (size_t i = 0; i < commands.size(); ++i)
     if (commands[i] == chosen()) return runs[i]();
-  return wrong_usage("expected a command: embed, tokenize, train, evaluate, search or info", "decovec");
+  return wrong_usage(kNoCommand, "decovec");
 }
 
 }  // namespace

@@ -60,7 +60,9 @@ void add_input_option(CLI::App& command, std::filesystem::path& input) {
 void add_sequence_options(CLI::App& command, TextOptions& options) {
   CLI::Option* prompt = command.add_option("--prompt", options.prompt, "Instruction put before every text")
                             ->option_text("TEXT");
-  command.add_option("--prompt-name", options.prompt_name, "The same, by its name in the model folder (see info)")
+  command
+      .add_option("--prompt-name", options.prompt_name,
+                  "The same, by its name in the model folder (see info)")
       ->option_text("NAME")
       ->excludes(prompt);
   command
@@ -103,7 +105,14 @@ EncodeOptions encode_options(const TextOptions& options, const Embedder& model) 
 at::Tensor encode_lines(const Embedder& model, const std::vector<std::string>& texts,
                         const EncodeOptions& options, const std::string& file, int64_t first_line) {
   try {
-    return model.encode(texts, options);
+    const at::Tensor rows = model.encode(texts, options);
+    const at::Tensor zero = rows.eq(0).all(1);
+    if (zero.any().item<bool>())
+      log_warning(fmt::format(
+          "{}:{}: no token of the text is pooled, so its vector is zero ({} such here); the prompt "
+          "may fill the maximal length",
+          file, first_line + zero.to(at::kInt).argmax().item<int64_t>(), zero.sum().item<int64_t>()));
+    return rows;
   } catch (const TextError& error) {
     fail_line(file, first_line + error.text, error.reason);
   }

@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "decovec/io/lines.hpp"
 #include "io/error.hpp"
 
 namespace decovec::cli {
@@ -45,18 +46,24 @@ extern "C" void on_signal(int signal) {
   errno = code;
 }
 
-// Standard input whose reads end when a signal came: std::filebuf would go on waiting.
-class StandardInput : public std::streambuf {
+// Input whose reads end when a signal came: std::filebuf would go on waiting.
+class InterruptibleInput : public std::streambuf {
+ public:
+  InterruptibleInput(int descriptor, std::string name) : descriptor_(descriptor), name_(std::move(name)) {}
+
+ private:
   int_type underflow() override {
     ssize_t got;
-    while ((got = ::read(STDIN_FILENO, buffer_, sizeof buffer_)) < 0) {
-      if (errno != EINTR) fail("standard input: cannot read: {}", std::generic_category().message(errno));
+    while ((got = ::read(descriptor_, buffer_, sizeof buffer_)) < 0) {
+      if (errno != EINTR) fail("{}: cannot read: {}", name_, std::generic_category().message(errno));
       throw_if_interrupted();
     }
     setg(buffer_, buffer_, buffer_ + got);
     return got == 0 ? traits_type::eof() : traits_type::to_int_type(buffer_[0]);
   }
 
+  int descriptor_;
+  std::string name_;
   char buffer_[1 << 16];
 };
 
@@ -83,13 +90,28 @@ void prepare_process() {
   spdlog::set_default_logger(spdlog::stderr_color_st("decovec"));
   spdlog::set_pattern("%n: %^%l%$: %v");
 
-  static StandardInput input;
+  static InterruptibleInput input(STDIN_FILENO, "standard input");
   std::cin.rdbuf(&input);
   std::cin.exceptions(std::ios::badbit);  // hand on what the buffer throws
 }
 
 InterruptGuard::InterruptGuard(const char* notice) { guard_notice = notice; }
 InterruptGuard::~InterruptGuard() { guard_notice = nullptr; }
+
+void for_each_input_line(const std::filesystem::path& input,
+                         const std::function<void(std::string_view line, int64_t number)>& use) {
+  if (input == "-" || std::filesystem::is_directory(input)) return for_each_line(input, use);
+  int descriptor;
+  while ((descriptor = ::open(input.c_str(), O_RDONLY | O_CLOEXEC)) < 0) {  // a pipe waits for its writer
+    if (errno != EINTR) fail("{}: cannot open: {}", input.string(), std::generic_category().message(errno));
+    throw_if_interrupted();
+  }
+  const std::unique_ptr<const int, void (*)(const int*)> closer(&descriptor,
+                                                                [](const int* open) { ::close(*open); });
+  InterruptibleInput buffer(descriptor, input.string());
+  std::istream stream(&buffer);
+  for_each_line(stream, input.string(), use);
+}
 
 bool interrupted() { return signal_seen != 0; }
 void throw_if_interrupted() {

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstdint>
 #include <exception>
+#include <filesystem>
 #include <functional>
 #include <string>
 #include <string_view>
@@ -29,6 +30,10 @@ class InterruptGuard {
   InterruptGuard(const InterruptGuard&) = delete;
   InterruptGuard& operator=(const InterruptGuard&) = delete;
 };
+
+/// for_each_line of an input file ("-": standard input), which a signal ends even where it waits for a pipe.
+void for_each_input_line(const std::filesystem::path& input,
+                         const std::function<void(std::string_view line, int64_t number)>& use);
 
 bool interrupted();
 void throw_if_interrupted();

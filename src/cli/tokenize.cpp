@@ -20,7 +20,7 @@ int run(const Options& options) {
   const std::string name = shown_name(options.input);
 
   std::string lines;
-  for_each_line(input_file(options.input), [&](std::string_view line, int64_t number) {
+  for_each_input_line(input_file(options.input), [&](std::string_view line, int64_t number) {
     try {
       const TokenSequence sequence = model.sequence(instruction, line, encode.truncate, encode.max_length);
       lines += fmt::format("[{}]\n", fmt::join(sequence.ids, ", "));

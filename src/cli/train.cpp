@@ -118,6 +118,13 @@ std::string resume_command(const Options& options) {
   return command + " --resume";
 }
 
+std::string what_is_trained(const Recipe& recipe, const Embedder& model) {
+  return fmt::format("from {}: {}, {}, pooling {}, {} ids at most, {}",
+                     recipe.new_model ? "random weights" : recipe.model.string(),
+                     model.transformer.config.family, name_of(model.transformer.config.attention),
+                     name_of(model.pooling), model.rule.max_length, name_of(model.dtype()));
+}
+
 int run(const Options& options) {
   const Recipe recipe = Recipe::load(options.recipe, options.overrides);
   if (recipe.output.empty())
@@ -142,10 +149,6 @@ int run(const Options& options) {
 
   const auto started = Clock::now();
   Embedder model = starting_model(recipe, at::Device(options.device));
-  log_info(fmt::format("{}: {}, {}, pooling {}, {} ids at most, {}",
-                       recipe.new_model ? "random weights" : recipe.model.string(),
-                       model.transformer.config.family, name_of(model.transformer.config.attention),
-                       name_of(model.pooling), model.rule.max_length, name_of(model.dtype())));
   Log log(output, options.resume);
   std::stop_source stop;
   const InterruptGuard guard("\ndecovec: stopping after this step; press Ctrl-C again to stop at once\n");
@@ -154,6 +157,7 @@ int run(const Options& options) {
                                     .resume = options.resume,
                                     .on_step =
                                         [&](const StepReport& report) {
+                                          if (log.reports().empty()) log_info(what_is_trained(recipe, model));
                                           log.add(report);
                                           if (interrupted()) stop.request_stop();
                                         },

@@ -38,7 +38,12 @@ class TaskEncoder {
         options_.on_progress(fmt::format("{}: {}", task_, what), done, total);
       };
     try {
-      return model_.encode(texts, encode);
+      const at::Tensor rows = model_.encode(texts, encode);
+      const at::Tensor finite = at::isfinite(rows).all(1);
+      if (!finite.all().item<bool>())
+        fail("{}: {}: the embedding is not finite; check the model's weights, or use float32", task_,
+             name(finite.to(at::kInt).argmin().item<int64_t>()));
+      return rows;
     } catch (const TextError& error) {
       reject("{}: {}: {}", task_, name(error.text), error.reason);
     }

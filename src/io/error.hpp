@@ -30,13 +30,16 @@ template <class Body>
 decltype(auto) at_boundary(std::string_view where, Body&& body) {
   try {
     return std::forward<Body>(body)();
-  } catch (const c10::OutOfMemoryError& error) {
-    fail("{}: out of memory: {}; use smaller batches (batch_tokens, micro_batch_tokens)", where,
-         error.what_without_backtrace());
   } catch (const c10::Error& error) {
-    fail("{}: {}", where, error.what_without_backtrace());
+    const std::string_view what = error.what_without_backtrace();
+    // The CPU's allocator has no exception of its own for this.
+    if (dynamic_cast<const c10::OutOfMemoryError*>(&error) != nullptr ||
+        what.find("can't allocate memory") != what.npos)
+      fail("{}: out of memory: {}; use smaller batches (batch_tokens, micro_batch_tokens, batch_size)", where,
+           what);
+    fail("{}: {}", where, what);
   } catch (const std::bad_alloc&) {
-    fail("{}: out of memory; use smaller batches (batch_tokens, micro_batch_tokens)", where);
+    fail("{}: out of memory; use smaller batches (batch_tokens, micro_batch_tokens, batch_size)", where);
   }
 }
 

@@ -23,8 +23,8 @@ auto retried(Call&& call) {  // a signal may interrupt a system call before it d
   return result;
 }
 
-int open_to_read(const fs::path& path) {
-  const int descriptor = retried([&] { return ::open(path.c_str(), O_RDONLY | O_CLOEXEC); });
+int open_to_read(const fs::path& path, int flags = 0) {
+  const int descriptor = retried([&] { return ::open(path.c_str(), O_RDONLY | O_CLOEXEC | flags); });
   if (descriptor < 0) fail("{}: cannot open: {}", path.string(), reason(errno));
   return descriptor;
 }
@@ -84,7 +84,13 @@ void rename_and_flush(const fs::path& from, const fs::path& to) {
 }  // namespace
 
 std::string read_file(const fs::path& file) {
-  const int descriptor = open_to_read(file);
+  // O_NONBLOCK: opening a pipe must not wait for its writer.
+  const int descriptor = open_to_read(file, O_NONBLOCK);
+  struct stat status {};
+  if (::fstat(descriptor, &status) == 0 && !S_ISREG(status.st_mode)) {
+    ::close(descriptor);
+    fail("{}: expected a regular file", file.string());
+  }
   std::string bytes;
   size_t size = 0;
   while (true) {

@@ -8,19 +8,45 @@
 #include "io/error.hpp"
 
 namespace decovec {
+namespace {
+
+// A line is held whole; without a limit a file without line ends would fill the memory.
+constexpr size_t kMaxLineBytes = size_t{1} << 28;
+
+}  // namespace
 
 void for_each_line(std::istream& in, const std::string& name,
                    const std::function<void(std::string_view line, int64_t number)>& use) {
+  std::streambuf& source = *in.rdbuf();
+  const auto next_byte = [&] {
+    try {
+      return source.sbumpc();
+    } catch (const std::ios_base::failure&) {
+      fail("{}: cannot read", name);
+    }
+  };
   std::string buffer;
-  for (int64_t number = 1; std::getline(in, buffer); ++number) {
+  int64_t number = 1;
+  const auto hand_on = [&](bool ended) {
     std::string_view line = buffer;
-    if (number == 1 && line.starts_with("\xef\xbb\xbf"))
-      line.remove_prefix(3);  // a byte order mark is no text
-    if (!in.eof() && line.ends_with('\r')) line.remove_suffix(1);
+    // A byte order mark is no text.
+    if (number == 1 && line.starts_with("\xef\xbb\xbf")) line.remove_prefix(3);
+    if (ended && line.ends_with('\r')) line.remove_suffix(1);
     if (!is_utf8(line)) fail("{}:{}: the line is not UTF-8; convert the file to UTF-8", name, number);
-    use(line, number);
+    use(line, number++);
+    buffer.clear();
+  };
+  constexpr auto kEnd = std::char_traits<char>::eof();
+  for (auto byte = next_byte(); byte != kEnd; byte = next_byte()) {
+    if (byte == '\n') {
+      hand_on(true);
+      continue;
+    }
+    if (buffer.size() == kMaxLineBytes)
+      fail("{}:{}: expected a line of at most {} bytes; is this a text file?", name, number, kMaxLineBytes);
+    buffer += static_cast<char>(byte);
   }
-  if (in.bad()) fail("{}: cannot read", name);
+  if (!buffer.empty()) hand_on(false);
 }
 
 void for_each_line(const std::filesystem::path& file,

@@ -166,13 +166,6 @@ void read_embedder(TomlFields& root, Recipe& recipe) {
   fields.integer("latent_head_dim", recipe.latent_attention.head_dim, 0);
   fields.integer("latent_dim", recipe.latent_attention.latent_dim, 0);
   fields.integer("latent_multiplier", recipe.latent_attention.multiplier, 1);
-  if (recipe.pooling && recipe.pooling != Pooling::latent_attention) {
-    for (const char* key :
-         {"latents", "latent_heads", "latent_head_dim", "latent_dim", "latent_multiplier"}) {
-      if (fields.find(key) != nullptr)
-        fields.wrong(key, "this key with pooling = \"latent_attention\" alone");
-    }
-  }
   fields.finish();
 }
 

@@ -170,6 +170,8 @@ class Usage(Case):
             ["search", *model],
             ["search", *model, "--corpus", "c.txt", "--top", "0"],
             ["info"],
+            ["embed", *model, "info", self.model],
+            ["evaluate", *model, "tasks", "--json", ""],
         ]:
             with self.subTest(arguments=arguments):
                 status, out, err = decovec(*arguments)
@@ -257,6 +259,21 @@ class Embed(Case):
         )
         self.only("latin1.txt")
 
+    def test_a_line_without_end_is_refused(self):
+        self.refused(self.embed("--input", "/dev/zero"), "/dev/zero:1", "at most")
+
+    def test_a_prompt_that_leaves_no_room(self):
+        latent = self.folder / "latent"
+        status, _, err = decovec(
+            "train", write_recipe("latent.toml", "latent_attention", 1), "--set", f"output={latent}")
+        self.assertEqual(status, 0, err)
+        options = ["--prompt", "one two three four five six seven eight nine ten", "--truncate", "right"]
+        status, out, err = self.embed(*options, "--max-length", 6, model=latent, stdin="a cat")
+        self.assertEqual((status, set(rows_of(out)[0])), (0, {0}))
+        self.assertIn("standard input:1: no token", err)
+        status, out, err = self.embed(*options, "--max-length", 32, model=latent, stdin="a cat")
+        self.assertEqual((status, err), (0, ""))
+
     def test_text_over_max_length(self):
         text = "word " * 100
         self.refused(self.embed(stdin="short\n" + text), "standard input:2", "32", "--truncate right")
@@ -332,6 +349,27 @@ class Files(Case):
         self.refused(self.embed("--output", self.folder / "folder.npy", stdin="x"), "folder.npy")
         self.only("folder.npy")
 
+    def test_input_and_output_are_two_files(self):
+        lines = self.folder / "x.jsonl"
+        lines.write_text("a\n")
+        self.refused(self.embed("--input", lines, "--output", lines), "x.jsonl", "same file")
+        self.assertEqual(lines.read_text(), "a\n")
+
+    def test_too_little_memory_is_an_error(self):
+        broken = self.folder / "huge"
+        shutil.copytree(self.model, broken)
+        config = json.loads((broken / "config.json").read_text())
+        config["head_dim"] = config["intermediate_size"] = 1 << 34
+        (broken / "config.json").write_text(json.dumps(config))
+        self.refused(decovec("info", broken))
+
+    def test_a_pipe_is_no_model_file(self):
+        broken = self.folder / "piped"
+        shutil.copytree(self.model, broken)
+        (broken / "config.json").unlink()
+        os.mkfifo(broken / "config.json")
+        self.refused(decovec("info", broken), "config.json", "regular file")
+
     def test_a_full_disk_leaves_the_old_file(self):
         limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
         for name in ["v.npy", "v.jsonl"]:
@@ -401,6 +439,28 @@ class Interrupts(Case):
             self.assertEqual(process.stderr.read(), b"")
             process.stdin.close()
             process.stderr.close()
+            self.only()
+
+    def test_embed_from_a_pipe_that_waits(self):
+        pipe = self.folder / "pipe"
+        for writer in [False, True]:
+            os.mkfifo(pipe)
+            process = subprocess.Popen(
+                [PROGRAM, "embed", "--model", self.model, "--input", pipe, "--output", self.folder / "v.npy"],
+                stderr=subprocess.PIPE,
+            )
+            if writer:
+                idle = open(pipe, "wb", buffering=0)
+                idle.write(b"a text\n")
+            wait_for(lambda: len(os.listdir(self.folder)) > 1)  # the staged file
+            time.sleep(0.2)
+            process.send_signal(signal.SIGINT)
+            self.assertEqual(process.wait(120), 130)
+            self.assertEqual(process.stderr.read(), b"")
+            process.stderr.close()
+            if writer:
+                idle.close()
+            pipe.unlink()
             self.only()
 
     def test_search_ends_at_once(self):
@@ -581,6 +641,7 @@ class Evaluate(Case):
         self.refused(self.evaluate(task, none), none)
         none.mkdir()
         self.refused(self.evaluate(none), none)
+        self.refused(self.evaluate(task, "--json", none / "no" / "figures.json"), "figures.json")
         (task / "corpus.jsonl").write_text('{"_id": "d0"}\n')
         self.refused(self.evaluate(task), "corpus.jsonl:1")
 

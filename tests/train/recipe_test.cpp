@@ -393,11 +393,6 @@ TEST_F(RecipeTest, AnOverrideOfTextReadsEscapesWithAndWithoutQuotes) {
   EXPECT_EQ(load(whole, {R"(data.pairs.query_prompt=say "x" \n)"}).data[0].query_prompt, R"(say "x" \n)");
 }
 
-TEST_F(RecipeTest, LatentSizesBelongToLatentAttention) {
-  const std::string text = error(whole, {"embedder.pooling=mean", "embedder.latents=4"});
-  EXPECT_NE(text.find("'latents'"), std::string::npos) << text;
-}
-
 TEST_F(RecipeTest, AnOverrideCannotBringMoreThanItsValue) {
   EXPECT_EQ(load(whole, {"output=1\nseed = 7"}).output, folder_ / "1\nseed = 7");
   EXPECT_EQ(load(whole, {"output=1\nseed = 7"}).seed, 1u);

@@ -11,7 +11,8 @@ namespace decovec {
 
 /// Calls `use(line, number)` for each line of a stream, numbers from 1. A line ends at "\n" or "\r\n"; empty
 /// lines count, a last newline starts none; a byte order mark before the first is left out. The view ends
-/// with the call. Throws std::runtime_error "name:number: ..." for a line that is not UTF-8.
+/// with the call. Throws std::runtime_error "name:number: ..." for a line that is not UTF-8 or is longer
+/// than 256 MiB.
 void for_each_line(std::istream& in, const std::string& name,
                    const std::function<void(std::string_view line, int64_t number)>& use);
 
