@@ -10,6 +10,9 @@
 #include "decovec/train/report.hpp"
 #include "io/error.hpp"
 #include "io/file.hpp"
+#include "io/file_lock.hpp"
+#include "train/checkpoint.hpp"
+#include "train/outputs.hpp"
 
 namespace decovec::cli {
 namespace {
@@ -27,15 +30,11 @@ struct Options {
 // Beside the output folder, which appears only at the end.
 fs::path beside(const fs::path& output, const char* suffix) { return output.string() + suffix; }
 
-bool exists_with_content(const fs::path& path) {
-  return fs::exists(path) && !(fs::is_directory(path) && fs::is_empty(path));
-}
-
-// Shows each step, and keeps `<output>.log.jsonl` and `<output>.loss.svg`.
+// Shows each step, and keeps the log (a line of JSON a step) and the training curve.
 class Log {
  public:
-  Log(const fs::path& output, bool resume)
-      : file_(beside(output, ".log.jsonl")), curve_(beside(output, ".loss.svg")), resume_(resume) {}
+  Log(fs::path file, fs::path curve, bool resume)
+      : file_(std::move(file)), curve_(std::move(curve)), resume_(resume) {}
 
   void add(const StepReport& report) {
     if (!out_.is_open()) begin(report.total_step);
@@ -132,24 +131,41 @@ int run(const Options& options) {
          options.recipe.string());
   fs::path output = fs::absolute(recipe.output).lexically_normal();
   if (!output.has_filename()) output = output.parent_path();  // "folder/"
-  const fs::path checkpoints = beside(output, ".checkpoint");
-  if (exists_with_content(output)) {
-    if (!options.resume)
+  const fs::path checkpoints = beside(output, ".checkpoint"), log_file = beside(output, ".log.jsonl"),
+                 curve_file = beside(output, ".loss.svg"), lock_file = beside(output, ".lock");
+  std::vector<Output> outputs = {{"output", output},
+                                 {"checkpoints", checkpoints},
+                                 {"log", log_file},
+                                 {"curve", curve_file},
+                                 {"lock", lock_file}};
+  for (const StageRecipe& stage : recipe.stages)
+    if (!stage.output.empty())
+      outputs.push_back({fmt::format("output of stage '{}'", stage.name), stage.output});
+  check_apart(outputs);
+
+  const FileLock lock(lock_file, "another run writes " + output.string() +
+                                     "; wait for its end, or choose another output (--set output=FOLDER)");
+  const bool unfinished = newest_checkpoint(checkpoints).has_value();
+  if (!is_free(output)) {
+    if (!options.resume || !fs::is_directory(output))
       fail("{}: the output folder exists already; remove it, or choose another (--set output=FOLDER)",
            output.string());
-    if (exists_with_content(checkpoints))
+    if (unfinished)
       fail("{}: stands beside the unfinished run in {}; remove one of the two", output.string(),
            checkpoints.string());
     log_info(output.string() + ": finished already, nothing to resume");
     return 0;
   }
-  if (!options.resume && exists_with_content(checkpoints))
+  if (!options.resume && unfinished)
     fail("{}: an interrupted run left its checkpoint; go on with --resume, or remove that folder",
          checkpoints.string());
+  if (options.resume && !unfinished)
+    fail("{}: no checkpoint to resume from; start without --resume", checkpoints.string());
+  for (const fs::path& file : {log_file, curve_file}) const StagedFile trial(file);  // can it be written?
 
   const auto started = Clock::now();
   Embedder model = starting_model(recipe, at::Device(options.device));
-  Log log(output, options.resume);
+  Log log(log_file, curve_file, options.resume);
   std::stop_source stop;
   const InterruptGuard guard("\ndecovec: stopping after this step; press Ctrl-C again to stop at once\n");
   const TrainResult result = train(model, recipe,
@@ -170,14 +186,14 @@ int run(const Options& options) {
     return interrupted_status();
   }
   model.save(output, recipe.dtype);
-  fs::remove_all(checkpoints);
+  remove_checkpoints(checkpoints);
 
   int64_t cut = 0;
   for (const StepReport& report : log.reports()) cut += report.truncated;
   if (cut > 0) log_warning(fmt::format("{} texts were cut at max_length = {}", cut, model.rule.max_length));
   const std::chrono::duration<double> seconds = Clock::now() - started;
   log_info(fmt::format("{}: trained in {}; its steps: {}", output.string(), clock_time(seconds.count()),
-                       beside(output, ".log.jsonl").string()));
+                       log_file.string()));
   return 0;
 }
 

@@ -78,8 +78,10 @@ void BatchSampler::restore(std::vector<int64_t> positions, int64_t batches) {
   if (positions.size() != sets_.size()) {
     reject("BatchSampler: positions: expected one a data set ({}), got {}", sets_.size(), positions.size());
   }
+  constexpr int64_t kMost = int64_t{1} << 62;  // far from overflow, whatever is drawn next
   for (int64_t position : positions) {
-    if (position < 0) reject("BatchSampler: positions: expected 0 or more, got {}", position);
+    if (position < 0 || position > kMost)
+      reject("BatchSampler: positions: expected 0 to {}, got {}", kMost, position);
   }
   if (batches < 0) reject("BatchSampler: batches: expected 0 or more, got {}", batches);
   positions_ = std::move(positions);

@@ -1,5 +1,6 @@
 #include "decovec/data/dataset.hpp"
 
+#include <map>
 #include <string_view>
 #include <unordered_set>
 #include <utility>
@@ -33,8 +34,48 @@ std::vector<std::string> texts(const JsonObject& line, const std::string& key, b
   return result;
 }
 
+// Other spellings of the keys, by their letters alone.
+const std::map<std::string_view, std::string_view> kSlips = {{"query", "query"},
+                                                             {"queries", "query"},
+                                                             {"querys", "query"},
+                                                             {"pos", "pos"},
+                                                             {"poss", "pos"},
+                                                             {"positive", "pos"},
+                                                             {"positives", "pos"},
+                                                             {"positivepassages", "pos"},
+                                                             {"neg", "neg"},
+                                                             {"negs", "neg"},
+                                                             {"negative", "neg"},
+                                                             {"negatives", "neg"},
+                                                             {"hardneg", "neg"},
+                                                             {"hardnegs", "neg"},
+                                                             {"hardnegative", "neg"},
+                                                             {"hardnegatives", "neg"},
+                                                             {"negativepassages", "neg"}};
+
+// Texts under a key that is not read would be lost without a word. Keys that mean something else (ids, types,
+// scores) are left alone.
+void refuse_slips(const JsonObject& line) {
+  for (const auto& [key, value] : line.raw().items()) {
+    if (key == "query" || key == "pos" || key == "neg" || value.is_null()) continue;
+    std::string letters;
+    for (const char byte : key) {
+      const char lower = byte >= 'A' && byte <= 'Z' ? static_cast<char>(byte - 'A' + 'a') : byte;
+      const bool separates =
+          (byte >= '0' && byte <= '9') || std::string_view(" _-.").find(byte) != std::string::npos;
+      if (!separates) letters += lower;
+    }
+    if (const auto slip = kSlips.find(letters); slip != kSlips.end())
+      fail(
+          "{}: {}: expected one of the keys that are read (query, pos, neg), got a near miss; rename it to "
+          "'{}'",
+          line.where(), shown(Json(key)), slip->second);
+  }
+}
+
 Example read_example(std::string_view text, const std::string& where) {
   const JsonObject line(parse_json(text, where), where);
+  refuse_slips(line);
   Example example{line.string("query"), texts(line, "pos", true), texts(line, "neg", false)};
   const std::unordered_set<std::string_view> positives(example.positives.begin(), example.positives.end());
   for (const std::string& negative : example.negatives) {

@@ -59,14 +59,17 @@ fs::path named(const fs::path& path) {
   return named;
 }
 
+constexpr std::string_view kStagedPrefix = ".decovec-", kStagedSuffix = ".tmp";
+
 // Calls `create(path)` with fresh hidden names beside `final_path` until one is not taken; `create` returns
 // whether it was. The same folder keeps the rename atomic.
 template <class Create>
 fs::path make_staged(const fs::path& final_path, Create&& create) {
   static std::atomic<uint64_t> counter{0};
   while (true) {
-    fs::path staged = final_path.parent_path() /
-                      fmt::format(".decovec-{}-{}.tmp", static_cast<int64_t>(::getpid()), counter++);
+    fs::path staged =
+        final_path.parent_path() /
+        fmt::format("{}{}-{}{}", kStagedPrefix, static_cast<int64_t>(::getpid()), counter++, kStagedSuffix);
     if (create(staged)) return staged;
   }
 }
@@ -153,12 +156,32 @@ void StagedFile::commit() {
   descriptor_ = -1;
 }
 
-StagedFolder::StagedFolder(fs::path final_path) : final_(named(final_path)) {
+ParentFolders::ParentFolders(const fs::path& path) {
+  const fs::path parent = path.parent_path();
   std::error_code error;
-  fs::create_directories(final_.parent_path(), error);
-  if (error)
-    fail("{}: cannot create the folder '{}': {}", final_.string(), final_.parent_path().string(),
-         error.message());
+  for (fs::path missing = parent; !missing.empty() && !fs::exists(missing, error);
+       missing = missing.parent_path())
+    made_.push_back(missing);
+  fs::create_directories(parent, error);
+  if (error) fail("{}: cannot create the folder '{}': {}", path.string(), parent.string(), error.message());
+}
+
+ParentFolders::~ParentFolders() {
+  std::error_code error;
+  for (const fs::path& folder : made_)
+    if (!fs::remove(folder, error)) break;
+}
+
+void remove_staged(const fs::path& folder) {
+  std::vector<fs::path> staged;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
+    const std::string name = entry.path().filename().string();
+    if (name.starts_with(kStagedPrefix) && name.ends_with(kStagedSuffix)) staged.push_back(entry.path());
+  }
+  for (const fs::path& path : staged) fs::remove_all(path);
+}
+
+StagedFolder::StagedFolder(fs::path final_path) : final_(named(final_path)), parents_(final_) {
   staged_ = make_staged(final_, [&](const fs::path& path) {
     if (::mkdir(path.c_str(), 0777) == 0) return true;
     if (errno != EEXIST)

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace decovec {
 
@@ -12,6 +13,23 @@ std::string read_file(const std::filesystem::path& file);
 
 /// Writes a file whole: a temporary file beside it, flushed to disk, renamed over the final name.
 void write_file(const std::filesystem::path& file, std::string_view bytes);
+
+/// The missing parent folders of a path, created; when this goes, those that are still empty go with it.
+class ParentFolders {
+ public:
+  /// Throws std::runtime_error where one cannot be created.
+  explicit ParentFolders(const std::filesystem::path& path);
+  ~ParentFolders();
+  ParentFolders(const ParentFolders&) = delete;
+  ParentFolders& operator=(const ParentFolders&) = delete;
+
+ private:
+  std::vector<std::filesystem::path> made_;  // innermost first
+};
+
+/// Removes what staged files and folders left directly inside a folder when their process was killed. Nobody
+/// else may write there meanwhile.
+void remove_staged(const std::filesystem::path& folder);
 
 /// A file under construction, hidden beside its final name; removed again unless `commit` was reached.
 ///
@@ -42,7 +60,7 @@ class StagedFile {
 /// A folder under construction, hidden beside its final name; removed again unless `commit` was reached.
 class StagedFolder {
  public:
-  /// Creates the staging folder (and missing parents, which stay).
+  /// Creates the staging folder, and missing parents.
   explicit StagedFolder(std::filesystem::path final_path);
   ~StagedFolder();
   StagedFolder(const StagedFolder&) = delete;
@@ -54,6 +72,7 @@ class StagedFolder {
 
  private:
   std::filesystem::path final_, staged_;
+  ParentFolders parents_;
   bool committed_ = false;
 };
 

@@ -1,6 +1,7 @@
 // From an Embedder to a model folder: NV-Embed's layout, or a sentence-transformers folder.
+#include "model/save.hpp"
+
 #include "decovec/io/safetensors.hpp"
-#include "decovec/model/embedder.hpp"
 #include "io/error.hpp"
 #include "io/file.hpp"
 #include "io/json.hpp"
@@ -69,24 +70,28 @@ void write_modules(const Embedder& model, const fs::path& folder) {
 
 }  // namespace
 
+void save_all_but_weights(const Embedder& model, const fs::path& folder, at::ScalarType dtype) {
+  const bool latent = model.pooling == Pooling::latent_attention;
+  write_json(folder / folder::kConfig,
+             latent ? nv_embed_config(model, dtype) : write_model_config(model.transformer.config, dtype));
+  if (!latent) write_modules(model, folder);
+  OrderedJson named_prompts = OrderedJson::object();
+  for (const auto& [name, text] : model.prompts) named_prompts[name] = text;
+  write_json(folder / folder::kPrompts,
+             {{"prompts", std::move(named_prompts)},
+              {"default_prompt_name",
+               model.default_prompt.empty() ? OrderedJson() : OrderedJson(model.default_prompt)},
+              {"similarity_fn_name", "cosine"}});
+  write_json(folder / folder::kMaxLength,
+             {{"max_seq_length", model.rule.max_length}, {"do_lower_case", false}});
+  save_tokenizer(*model.tokenizer, model.rule, folder);
+}
+
 void Embedder::save(const fs::path& folder, std::optional<at::ScalarType> dtype) const {
   at_boundary("Embedder::save", [&] {
     const at::ScalarType stored = dtype.value_or(this->dtype());
     StagedFolder staged(folder);
-    const bool latent = pooling == Pooling::latent_attention;
-    write_json(staged.path() / folder::kConfig,
-               latent ? nv_embed_config(*this, stored) : write_model_config(transformer.config, stored));
-    if (!latent) write_modules(*this, staged.path());
-    OrderedJson named_prompts = OrderedJson::object();
-    for (const auto& [name, text] : prompts) named_prompts[name] = text;
-    write_json(staged.path() / folder::kPrompts,
-               {{"prompts", std::move(named_prompts)},
-                {"default_prompt_name", default_prompt.empty() ? OrderedJson() : OrderedJson(default_prompt)},
-                {"similarity_fn_name", "cosine"}});
-    write_json(staged.path() / folder::kMaxLength,
-               {{"max_seq_length", rule.max_length}, {"do_lower_case", false}});
-    save_tokenizer(*tokenizer, rule, staged.path());
-
+    save_all_but_weights(*this, staged.path(), stored);
     std::vector<NamedTensor> tensors;
     for (const Parameter& parameter : parameters()) {
       tensors.push_back({parameter.name, parameter.value().to(stored)});

@@ -1,20 +1,23 @@
 #include "train/checkpoint.hpp"
 
+#include <algorithm>
 #include <charconv>
+#include <map>
 
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
-#include "decovec/world/random.hpp"
 #include "io/error.hpp"
 #include "io/file.hpp"
+#include "train/fault.hpp"
+#include "train/fingerprint.hpp"
 
 namespace decovec {
 namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int64_t kFormat = 1;
+constexpr int64_t kFormat = 2;
 constexpr const char* kCounters = "training.json";
 constexpr const char* kState = "optimizer.safetensors";
 constexpr const char* kModel = "model";
@@ -30,173 +33,114 @@ std::optional<int64_t> step_of(const fs::path& folder) {
   return step;
 }
 
-std::string content_hash(const Dataset& dataset) {
-  RandomKey key(0);
-  for (const Example& example : dataset.examples) {
-    key = key.with(example.query).with(example.positives.size()).with(example.negatives.size());
-    for (const std::string& text : example.positives) key = key.with(text);
-    for (const std::string& text : example.negatives) key = key.with(text);
+/// The checkpoints of a folder by their steps; other things in it are none.
+std::map<int64_t, fs::path> checkpoints_in(const fs::path& folder) {
+  std::map<int64_t, fs::path> found;
+  if (!fs::is_directory(folder)) return found;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
+    const std::optional<int64_t> step = step_of(entry.path());
+    if (step && fs::exists(entry.path() / kCounters)) found[*step] = entry.path();
   }
-  return fmt::format("{:016x}", random_bits(key));
+  return found;
 }
 
-std::string schedule_name(Schedule schedule) {
-  switch (schedule) {
-    case Schedule::linear:
-      return "linear";
-    case Schedule::cosine:
-      return "cosine";
-    case Schedule::constant:
-      return "constant";
-  }
-  return "";
-}
-
-std::string pooling_name(Pooling pooling) {
-  switch (pooling) {
-    case Pooling::mean:
-      return "mean";
-    case Pooling::last_token:
-      return "last_token";
-    case Pooling::latent_attention:
-      return "latent_attention";
-  }
-  return "";
+/// A parameter's file: its folder below the model's, and its name there ("2_Dense/linear.weight").
+std::pair<std::string, std::string> place_of(const std::string& name) {
+  const size_t slash = name.find('/');
+  if (slash == std::string::npos) return {"", name};
+  return {name.substr(0, slash), name.substr(slash + 1)};
 }
 
 void restore_weights(const fs::path& folder, const Weights& weights) {
-  at::NoGradGuard no_grad;
-  const Safetensors file = Safetensors::open(folder);
+  std::map<std::string, std::vector<NamedTensor>> by_folder;
   for (const Parameter& parameter : weights.parameters) {
-    at::Tensor value = parameter.value();
-    const at::Tensor saved = file.tensor(parameter.name);
-    if (saved.sizes() != value.sizes() || saved.scalar_type() != value.scalar_type())
-      fail("{}: tensor '{}': expected {} {}, got {} {}; is it the checkpoint of another model?",
-           folder.string(), parameter.name, c10::toString(value.scalar_type()), c10::str(value.sizes()),
-           c10::toString(saved.scalar_type()), c10::str(saved.sizes()));
-    value.copy_(saved);
+    const auto [below, name] = place_of(parameter.name);
+    by_folder[below].push_back({name, parameter.value()});
   }
+  for (const auto& [below, tensors] : by_folder)
+    restore_tensors(tensors, Safetensors::open(below.empty() ? folder : folder / below));
+}
+
+/// Every step draws batch_size rows.
+std::vector<int64_t> read_positions(const JsonObject& counters, size_t sets, int64_t rows) {
+  const Json positions = counters.has("positions") ? counters.raw().at("positions") : Json();
+  const auto wrong = [&] {
+    fail("{}: 'positions': expected {} numbers from 0 that add up to the {} rows drawn so far, got {}",
+         counters.where(), sets, rows, shown(positions));
+  };
+  if (!positions.is_array() || positions.size() != sets) wrong();
+  std::vector<int64_t> values;
+  int64_t left = rows;
+  for (const Json& position : positions) {
+    if (!position.is_number_unsigned() || position.get<uint64_t>() > static_cast<uint64_t>(left)) wrong();
+    values.push_back(position.get<int64_t>());
+    left -= values.back();
+  }
+  if (left != 0) wrong();
+  return values;
 }
 
 }  // namespace
 
-OrderedJson fingerprint(const Recipe& recipe, const std::map<std::string, Dataset>& datasets,
-                        const Embedder& model) {
-  OrderedJson print = {
-      {"seed", recipe.seed},
-      {"dtype", c10::toString(model.dtype())},
-      {"attention", model.transformer.config.attention == Attention::causal ? "causal" : "bidirectional"},
-      {"pooling", pooling_name(model.pooling)},
-      {"bos", model.rule.bos},
-      {"eos", static_cast<int>(model.rule.eos)},
-      {"instruction", static_cast<int>(model.rule.instruction)},
-      {"max_length", model.rule.max_length}};
-  for (const StageRecipe& stage : recipe.stages) {
-    print["stages"].push_back(stage.name);
-    print["stage"][stage.name] = {{"data", stage.data},
-                                  {"loss", stage.loss},
-                                  {"temperature", stage.temperature},
-                                  {"batch_size", stage.batch_size},
-                                  {"steps", stage.steps},
-                                  {"optimizer", stage.optimizer == Optimizer::adamw ? "adamw" : "sgd"},
-                                  {"learning_rate", stage.learning_rate},
-                                  {"warmup_steps", stage.warmup_steps},
-                                  {"schedule", schedule_name(stage.schedule)},
-                                  {"weight_decay", stage.weight_decay},
-                                  {"clip", stage.clip}};
-  }
-  for (const DataRecipe& data : recipe.data) {
-    const auto found = datasets.find(data.name);
-    if (found == datasets.end()) continue;  // no stage uses it
-    print["data"][data.name] = {{"examples", found->second.examples.size()},
-                                {"content", content_hash(found->second)},
-                                {"query_prompt", data.query_prompt},
-                                {"document_prompt", data.document_prompt},
-                                {"weight", data.weight},
-                                {"in_batch_negatives", data.in_batch_negatives},
-                                {"negatives", data.negatives}};
-  }
-  return print;
-}
-
-std::string difference(const Json& checkpoint, const OrderedJson& recipe, const std::string& where) {
-  if (!checkpoint.is_object() || !recipe.is_object())
-    return checkpoint == Json(recipe) ? ""
-                                      : fmt::format("{}: the checkpoint has {}, the recipe {}", where,
-                                                    shown(checkpoint), shown(Json(recipe)));
-  const auto below = [&](const std::string& key) { return where.empty() ? key : where + "." + key; };
-  for (const auto& [key, value] : recipe.items()) {
-    if (!checkpoint.contains(key)) return fmt::format("{}: in the recipe, not in the checkpoint", below(key));
-    if (std::string found = difference(checkpoint.at(key), value, below(key)); !found.empty()) return found;
-  }
-  for (const auto& [key, value] : checkpoint.items())
-    if (!recipe.contains(key)) return fmt::format("{}: in the checkpoint, not in the recipe", below(key));
-  return "";
-}
-
 std::optional<fs::path> newest_checkpoint(const fs::path& checkpoints) {
-  std::optional<fs::path> newest;
-  int64_t newest_step = -1;
-  if (!fs::is_directory(checkpoints)) return newest;
-  for (const fs::directory_entry& entry : fs::directory_iterator(checkpoints)) {
-    const std::optional<int64_t> step = step_of(entry.path());
-    if (!step || *step <= newest_step || !fs::exists(entry.path() / kCounters)) continue;
-    newest = entry.path();
-    newest_step = *step;
-  }
-  return newest;
+  const std::map<int64_t, fs::path> found = checkpoints_in(checkpoints);
+  if (found.empty()) return std::nullopt;
+  return found.rbegin()->second;
 }
 
 void save_checkpoint(const fs::path& checkpoints, const Embedder& model, const Weights& weights,
                      const OptimizerState& optimizer, const Progress& progress, const OrderedJson& print) {
-  const fs::path folder = checkpoints / fmt::format("step-{}", progress.total_step);
-  StagedFolder staged(folder);
+  const std::map<int64_t, fs::path> older = checkpoints_in(checkpoints);
+  StagedFolder staged(checkpoints / fmt::format("step-{}", progress.total_step));
   model.save(staged.path() / kModel);
   write_safetensors(staged.path() / kState, named_state(weights, optimizer));
   write_json(staged.path() / kCounters, {{"format", kFormat},
                                          {"stage", progress.stage},
                                          {"step", progress.step},
-                                         {"total_step", progress.total_step},
-                                         {"optimizer_steps", optimizer.steps},
                                          {"positions", progress.positions},
-                                         {"recipe", print}});
+                                         {"run", print}});
   staged.commit();
-  std::vector<fs::path> older;
-  for (const fs::directory_entry& entry : fs::directory_iterator(checkpoints))
-    if (entry.path().filename() != folder.filename() && step_of(entry.path())) older.push_back(entry.path());
-  for (const fs::path& path : older) fs::remove_all(path);
+  for (const auto& [step, path] : older) fs::remove_all(path);
 }
 
-Progress load_checkpoint(const fs::path& checkpoint, const Recipe& recipe, const OrderedJson& print,
-                         const Weights& weights, OptimizerState& optimizer) {
+void check_same_run(const fs::path& checkpoint, const OrderedJson& print) {
   const JsonObject counters = JsonObject::read(checkpoint / kCounters);
   if (counters.integer("format") != kFormat)
     fail("{}: format: expected {}, got {}; it was written by another version", counters.where(), kFormat,
          counters.integer("format"));
-  const JsonObject saved = counters.object("recipe");
-  const std::string differs = difference(saved.raw(), print);
-  if (!differs.empty())
-    fail("{}: {}; resume with the recipe of the checkpoint, or start anew without it", counters.where(),
-         differs);
+  const JsonObject saved = counters.object("run");
+  if (const std::string differs = difference(saved.raw(), print); !differs.empty())
+    fail("{}: {}; resume with the checkpoint's recipe, data and model, or start anew without it",
+         counters.where(), differs);
+}
 
+Progress load_checkpoint(const fs::path& checkpoint, const Recipe& recipe, const Weights& weights,
+                         OptimizerState& optimizer) {
+  const JsonObject counters = JsonObject::read(checkpoint / kCounters);
   Progress progress;
   progress.stage = counters.integer("stage", 0, static_cast<int64_t>(recipe.stages.size()) - 1);
   const StageRecipe& stage = recipe.stages[static_cast<size_t>(progress.stage)];
   progress.step = counters.integer("step", 0, stage.steps);
-  progress.total_step = counters.integer("total_step");
-  const Json positions = counters.has("positions") ? counters.raw().at("positions") : Json();
-  const size_t sets = stage.data.empty() ? recipe.data.size() : stage.data.size();
-  if (!positions.is_array() || positions.size() != sets)
-    fail("{}: 'positions': expected {} numbers, got {}", counters.where(), sets, shown(positions));
-  for (const Json& position : positions) {
-    if (!position.is_number_unsigned())
-      fail("{}: 'positions': expected numbers from 0, got {}", counters.where(), shown(position));
-    progress.positions.push_back(position.get<int64_t>());
-  }
-  optimizer = {.kind = stage.optimizer, .steps = counters.integer("optimizer_steps", 0, stage.steps)};
+  progress.total_step = progress.step;
+  for (int64_t i = 0; i < progress.stage; ++i)
+    progress.total_step += recipe.stages[static_cast<size_t>(i)].steps;
+  progress.positions = read_positions(counters, stage.data.empty() ? recipe.data.size() : stage.data.size(),
+                                      progress.step * stage.batch_size);
+  optimizer = {.kind = stage.optimizer, .steps = progress.step};
   restore_weights(checkpoint / kModel, weights);
   restore_state(weights, optimizer, Safetensors::open(checkpoint / kState));
+  if (const std::string broken = broken_weight(weights, optimizer); !broken.empty())
+    fail("{}: '{}': expected finite numbers alone, got others; remove this checkpoint and start anew",
+         checkpoint.string(), broken);
   return progress;
+}
+
+void remove_checkpoints(const fs::path& checkpoints) {
+  if (!fs::is_directory(checkpoints)) return;
+  for (const auto& [step, path] : checkpoints_in(checkpoints)) fs::remove_all(path);
+  remove_staged(checkpoints);
+  std::error_code not_empty;
+  fs::remove(checkpoints, not_empty);
 }
 
 }  // namespace decovec

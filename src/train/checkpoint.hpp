@@ -1,14 +1,12 @@
 // What an interrupted run needs to go on bit for bit: a folder step-N/ with the model, the optimizer's state
-// and float32 masters, the sampler's positions, counters, and what the recipe was.
+// and float32 masters, the sampler's positions, counters, and what the run was.
 #pragma once
 #include <cstdint>
 #include <filesystem>
-#include <map>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "decovec/data/dataset.hpp"
 #include "decovec/model/embedder.hpp"
 #include "decovec/train/recipe.hpp"
 #include "io/json.hpp"
@@ -25,13 +23,6 @@ struct Progress {
   std::vector<int64_t> positions;  ///< of the stage's sampler
 };
 
-/// What a run's result depends on: seed, stages, data (their texts by a hash) and how the model reads text.
-OrderedJson fingerprint(const Recipe& recipe, const std::map<std::string, Dataset>& datasets,
-                        const Embedder& model);
-/// The first difference, as "stage.retrieval.batch_size: the checkpoint has 128, the recipe 64"; empty where
-/// there is none.
-std::string difference(const Json& checkpoint, const OrderedJson& recipe, const std::string& where = "");
-
 /// The checkpoint with the largest N in a folder, which need not exist.
 std::optional<std::filesystem::path> newest_checkpoint(const std::filesystem::path& checkpoints);
 
@@ -40,9 +31,17 @@ void save_checkpoint(const std::filesystem::path& checkpoints, const Embedder& m
                      const OptimizerState& optimizer, const Progress& progress,
                      const OrderedJson& fingerprint);
 
-/// Puts weights and optimizer state back. Throws std::runtime_error for a checkpoint that is broken or of
-/// another recipe or model; names the difference.
+/// Throws std::runtime_error that names the first difference where a checkpoint is another run's, and where
+/// another version wrote it.
+void check_same_run(const std::filesystem::path& checkpoint, const OrderedJson& fingerprint);
+
+/// Puts weights and optimizer state back. Throws std::runtime_error that names file and key or tensor for a
+/// checkpoint that is broken or does not fit the recipe or the weights.
 Progress load_checkpoint(const std::filesystem::path& checkpoint, const Recipe& recipe,
-                         const OrderedJson& fingerprint, const Weights& weights, OptimizerState& optimizer);
+                         const Weights& weights, OptimizerState& optimizer);
+
+/// Removes the checkpoints of a folder, what killed runs left there, and the folder itself if nothing else is
+/// in it.
+void remove_checkpoints(const std::filesystem::path& checkpoints);
 
 }  // namespace decovec

@@ -59,6 +59,21 @@ std::string examples_at_fault(const CachedLoss& result, const StepBatch& batch, 
   return faulty.size() > shown_rows ? text + "; ..." : text;
 }
 
+std::string broken_weight(const Weights& weights, const OptimizerState& optimizer) {
+  at::NoGradGuard no_grad;
+  std::vector<NamedTensor> tensors;
+  for (const Parameter& parameter : weights.parameters)
+    tensors.push_back({parameter.name, parameter.value()});
+  const std::vector<NamedTensor> state = named_state(weights, optimizer);
+  tensors.insert(tensors.end(), state.begin(), state.end());
+  for (const auto& [name, tensor] : tensors) {
+    if (tensor.numel() == 0) continue;
+    const auto [least, largest] = at::aminmax(tensor);  // a NaN makes both one; no copy of the tensor
+    if (!std::isfinite(least.item<double>()) || !std::isfinite(largest.item<double>())) return name;
+  }
+  return "";
+}
+
 std::string broken_gradient(const Weights& weights, const std::vector<at::Tensor>& gradients) {
   for (size_t p = 0; p < weights.parameters.size(); ++p)
     if (!weights.rows_of(p, gradients).isfinite().all().item<bool>())

@@ -77,20 +77,7 @@ std::vector<NamedTensor> named_state(const Weights& weights, const OptimizerStat
 void restore_state(const Weights& weights, OptimizerState& state, const Safetensors& file) {
   at::NoGradGuard no_grad;
   if (state.steps > 0) allocate_moments(weights, state);
-  const std::vector<NamedTensor> wanted = named_state(weights, state);
-  if (file.names().size() != wanted.size())
-    fail("{}: expected {} tensors, got {}; is it the checkpoint of another model?", file.path().string(),
-         wanted.size(), file.names().size());
-  for (const auto& [name, tensor] : wanted) {
-    if (!file.contains(name))
-      fail("{}: tensor '{}': missing; is it the checkpoint of another model?", file.path().string(), name);
-    const at::Tensor saved = file.tensor(name);
-    if (saved.sizes() != tensor.sizes() || saved.scalar_type() != tensor.scalar_type())
-      fail("{}: tensor '{}': expected {} {}, got {} {}; is it the checkpoint of another model?",
-           file.path().string(), name, c10::toString(tensor.scalar_type()), c10::str(tensor.sizes()),
-           c10::toString(saved.scalar_type()), c10::str(saved.sizes()));
-    at::Tensor(tensor).copy_(saved);
-  }
+  restore_tensors(named_state(weights, state), file);
   for (size_t i = 0; i < weights.holders.size(); ++i)
     if (has_master(weights.holders[i])) weights.holders[i].copy_(weights.masters[i]);
 }

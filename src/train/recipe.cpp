@@ -5,6 +5,7 @@
 #include <set>
 
 #include "io/file.hpp"
+#include "train/outputs.hpp"
 #include "train/toml_fields.hpp"
 #include "train/toml_overrides.hpp"
 
@@ -48,9 +49,8 @@ DataRecipe read_data(const toml::table& table, size_t index, const fs::path& fol
   for (size_t i = 0; i < files.size(); ++i) {
     const fs::path file = (folder / files[i]).lexically_normal();
     if (!fs::is_regular_file(file)) {
-      fields.wrong(
-          *table.get_as<toml::array>("files")->get(i), "files",
-          fmt::format("files that exist; there is no {}", fs::absolute(file).string()));
+      fields.wrong(*table.get_as<toml::array>("files")->get(i), "files",
+                   fmt::format("files that exist; there is no {}", fs::absolute(file).string()));
     }
     data.files.push_back(file);
   }
@@ -82,8 +82,8 @@ StageRecipe read_stage(const toml::table& table, size_t index, const fs::path& f
   }
   fields.choice("loss", stage.loss, {{"info_nce", "info_nce"}});
   fields.number("temperature", stage.temperature, 1e-6);
-  fields.integer("batch_size", stage.batch_size, 1);
-  fields.integer("micro_batch_tokens", stage.micro_batch_tokens, 1);
+  fields.integer("batch_size", stage.batch_size, 1, kMaxBatchSize);
+  fields.integer("micro_batch_tokens", stage.micro_batch_tokens, 1, kMaxMicroBatchTokens);
   fields.flag("gradient_checkpointing", stage.gradient_checkpointing);
   fields.integer("steps", stage.steps, 1);
   fields.choice("optimizer", stage.optimizer, {{"adamw", Optimizer::adamw}, {"sgd", Optimizer::sgd}});
@@ -194,15 +194,18 @@ Recipe read_recipe(const toml::table& table, const fs::path& folder) {
     }
   }
   names.clear();
-  std::set<fs::path> outputs = {recipe.output};
+  std::vector<fs::path> outputs;
+  if (!recipe.output.empty()) outputs.push_back(recipe.output);
   for (size_t i = 0; i < stages.size(); ++i) {
     recipe.stages.push_back(read_stage(*stages[i], i, folder, recipe.data));
     const TomlFields fields(*stages[i], label("stage", *stages[i], i));
     if (!names.insert(recipe.stages[i].name).second) fields.wrong("name", "a name that no other stage has");
     const fs::path& output = recipe.stages[i].output;
-    if (!output.empty() && !outputs.insert(output).second) {
-      fields.wrong("output", "a folder that nothing else in the recipe writes");
+    if (output.empty()) continue;
+    if (std::any_of(outputs.begin(), outputs.end(), [&](const fs::path& o) { return overlap(o, output); })) {
+      fields.wrong("output", "a folder apart from all others that the recipe writes");
     }
+    outputs.push_back(output);
   }
   if (recipe.new_model && !recipe.pooling) {
     fail("{}: model.new: expected a 'pooling' in [embedder], got none",

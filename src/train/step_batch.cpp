@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include "decovec/world/random.hpp"
+#include "io/error.hpp"
+#include "io/json.hpp"
 #include "world/parallel.hpp"
 
 namespace decovec {
@@ -61,7 +63,17 @@ StepBatch assemble(const std::vector<TrainingSet>& sets, const std::vector<Batch
     for (auto i = static_cast<size_t>(begin); i < static_cast<size_t>(end); ++i)
       batch.sequences[i] = sequence(texts[i].instruction, texts[i].text);
   });
-  for (const TokenSequence& ids : batch.sequences) {
+  for (size_t i = 0; i < texts.size(); ++i) {
+    const TokenSequence& ids = batch.sequences[i];
+    if (ids.pool_begin >= static_cast<int64_t>(ids.ids.size())) {
+      const BatchRow& row = rows[static_cast<size_t>(batch.row_of[i])];
+      fail(
+          "train: data set '{}', example {}: text {}: none of its tokens is pooled, so it cannot be learned; "
+          "{}",
+          sets[static_cast<size_t>(row.dataset)].dataset->name, row.example + 1, shown(Json(texts[i].text)),
+          ids.truncated ? "its prompt leaves it no room: shorten the prompt or raise max_length"
+                        : "remove the example, or give it a text");
+    }
     batch.tokens += static_cast<int64_t>(ids.ids.size());
     batch.truncated += ids.truncated;
   }

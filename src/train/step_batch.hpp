@@ -43,7 +43,8 @@ using SequenceFunction = std::function<TokenSequence(std::string_view instructio
 
 /// A row's documents are its positive, then its negatives. Rows of sets with in_batch_negatives form one
 /// pool; a row's answers are all positives of its example. Texts are the same where the instruction and text
-/// together are.
+/// together are. Throws std::runtime_error that names data set, example and text where none of a text's
+/// tokens is pooled: its vector would be zeros, and its gradient.
 StepBatch assemble(const std::vector<TrainingSet>& sets, const std::vector<BatchRow>& rows, RowRange own,
                    const SequenceFunction& sequence);
 

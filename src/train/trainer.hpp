@@ -3,12 +3,14 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "decovec/data/batch_sampler.hpp"
 #include "decovec/data/dataset.hpp"
 #include "decovec/train/train.hpp"
+#include "io/file_lock.hpp"
 #include "train/checkpoint.hpp"
 #include "train/grad_cache.hpp"
 #include "train/optimizer.hpp"
@@ -33,18 +35,21 @@ class Trainer {
     StageLoss loss;
   };
 
+  // Before the first step: trainer_start.cpp.
   void check_recipe() const;
   void load_datasets();
+  void check_room(const DataRecipe& data) const;
   void set_prompts();
   void resume_or_start();
-  void prepare_outputs() const;
-  void check_saveable() const;
+  void take_outputs();
+  void check_outputs_free() const;
+  [[noreturn]] static void fail_taken(const StageRecipe& stage);
   StageData stage_data(const StageRecipe& stage) const;
 
   TrainResult run_stage(const StageRecipe& stage);
   StepReport run_step(const StageRecipe& stage, StageData& data);
   void finish_stage(const StageRecipe& stage);
-  void checkpoint(std::vector<int64_t> positions);
+  void checkpoint(const StageRecipe& stage, std::vector<int64_t> positions);
   bool stop_requested();
   void on_first_rank(const std::function<void()>& write);
   void add_pace(StepReport& report);
@@ -56,10 +61,12 @@ class Trainer {
   World& world_;
   std::map<std::string, Dataset> datasets_;
   Weights weights_;
-  OrderedJson fingerprint_;
+  std::optional<FileLock> lock_;  // of rank 0, on the folder of checkpoints
+  OrderedJson fingerprint_;       // of rank 0, which alone writes
   OptimizerState optimizer_;
   Progress progress_;
-  int64_t saved_step_ = -1;  // the total step of the checkpoint that stands
+  int64_t saved_step_ =
+      -1;  // the total step whose weights were checked, and saved where checkpoints are kept
   double recent_seconds_ = 0, recent_tokens_ = 0, recent_queries_ = 0;
 };
 

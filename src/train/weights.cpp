@@ -1,8 +1,10 @@
 #include "train/weights.hpp"
 
+#include <algorithm>
 #include <unordered_map>
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
 #include "io/error.hpp"
 
@@ -34,6 +36,23 @@ Weights make_weights(std::vector<Parameter> parameters) {
   }
   weights.parameters = std::move(parameters);
   return weights;
+}
+
+void restore_tensors(const std::vector<NamedTensor>& tensors, const Safetensors& file) {
+  at::NoGradGuard no_grad;
+  constexpr const char* kOther = "is it the checkpoint of another model?";
+  for (const auto& [name, tensor] : tensors) {
+    if (!file.contains(name)) fail("{}: tensor '{}': missing; {}", file.path().string(), name, kOther);
+    const at::Tensor saved = file.tensor(name);
+    if (saved.sizes() != tensor.sizes() || saved.scalar_type() != tensor.scalar_type())
+      fail("{}: tensor '{}': expected {} {}, got {} {}; {}", file.path().string(), name,
+           c10::toString(tensor.scalar_type()), c10::str(tensor.sizes()), c10::toString(saved.scalar_type()),
+           c10::str(saved.sizes()), kOther);
+  }
+  for (const std::string& name : file.names())
+    if (std::none_of(tensors.begin(), tensors.end(), [&](const NamedTensor& t) { return t.name == name; }))
+      fail("{}: tensor '{}': unexpected; {}", file.path().string(), name, kOther);
+  for (const auto& [name, tensor] : tensors) at::Tensor(tensor).copy_(file.tensor(name));
 }
 
 TrainableScope::TrainableScope(const Weights& weights) : holders_(weights.holders) {

@@ -4,6 +4,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "decovec/io/safetensors.hpp"
 #include "decovec/model/parameter.hpp"
 
 namespace decovec {
@@ -26,6 +27,10 @@ Weights make_weights(std::vector<Parameter> parameters);
 
 /// True where the values are trained through a float32 master.
 bool has_master(const at::Tensor& holder);
+
+/// Fills tensors from a file that holds exactly these. Throws std::runtime_error for tensors that are
+/// missing, too many, or of another shape or type, before anything is changed.
+void restore_tensors(const std::vector<NamedTensor>& tensors, const Safetensors& file);
 
 /// Lets the holders require gradients while it lives; afterwards they do not, and their gradients are gone.
 class TrainableScope {

@@ -582,6 +582,89 @@ class Train(Case):
         self.refused(decovec("train", recipe, "--set", f"output='{self.folder / 'new'}'"), "wrong.jsonl:2", "pos")
         self.only()
 
+    def train(self, output, *sets, steps=3, resume=False):
+        recipe = write_recipe(f"run{steps}.toml", steps=steps)
+        more = [part for text in [f"output='{output}'", *sets] for part in ["--set", text]]
+        return decovec("train", recipe, *more, *(["--resume"] if resume else []), cwd=self.folder)
+
+    def test_weights_that_are_not_finite_are_not_saved(self):
+        sets = ["stage.retrieval.learning_rate=1e39", "stage.retrieval.schedule=constant"]
+        words = ["stage 'retrieval'", "step 1", "lower learning_rate"]
+        status, out, err = self.train(self.folder / "q", "checkpoint_every=1", *sets, steps=1)
+        self.assertEqual((status, out), (1, ""), err)
+        for word in words:
+            self.assertIn(word, err.splitlines()[-1])
+        self.assertFalse((self.folder / "q").exists())
+        self.assertFalse((self.folder / "q.checkpoint").exists())
+
+    def test_outputs_that_clash_are_refused_before_training(self):
+        q = self.folder / "q"
+        for output, stage_output in [
+            (q, f"{q}/"),
+            (q, f"{q}/stage"),
+            (q, f"{self.folder}/x/../q"),
+            (q, f"{q}.checkpoint"),
+            (q, f"{q}.checkpoint/step-3"),
+            (q, f"{q}.log.jsonl"),
+            (q, f"{q}.lock"),
+            (q / "out", q),
+        ]:
+            with self.subTest(output=output, stage_output=stage_output):
+                self.refused(self.train(output, f"stage.retrieval.output='{stage_output}'"), "apart")
+                self.only()
+        q.symlink_to("nowhere")
+        self.refused(self.train(q), q, "exists")
+        q.unlink()
+        for name in ["q.loss.svg", "q.log.jsonl"]:
+            (self.folder / name).mkdir()
+            self.refused(self.train(q), name)
+            self.only(name)
+            (self.folder / name).rmdir()
+
+    def test_a_batch_without_bound_is_named(self):
+        self.refused(self.train(self.folder / "q", "stage.retrieval.batch_size=1099511627776"), "'batch_size'")
+
+    def test_resume_replaces_nothing_and_takes_no_other_model(self):
+        q, precious = self.folder / "q", self.folder / "precious"
+        process, log = self.start(q)
+        wait_for(lambda: (self.folder / "q.checkpoint").exists() and any((self.folder / "q.checkpoint").glob("step-*")))
+        self.refused(self.train(q, steps=20000), "q.lock", "another run")
+        before = log.read_bytes()
+        self.refused(self.train(q, steps=20000, resume=True), "q.lock", "another run")
+        self.assertTrue(log.read_bytes().startswith(before))
+        process.kill()
+        process.wait()
+        precious.mkdir()
+        (precious / "config.json").write_text("{}")
+        output = f"stage.retrieval.output='{precious}'"
+        self.refused(self.train(q, output, steps=20000, resume=True), precious, "already there")
+        self.assertEqual(os.listdir(precious), ["config.json"])
+        self.refused(self.train(q, "model.new.heads=4", steps=20000, resume=True), "config.json.head_dim")
+        self.refused(self.train(q, steps=20000), "q.checkpoint", "--resume")
+        (counters,) = (self.folder / "q.checkpoint").glob("step-*/training.json")
+        facts = json.loads(counters.read_text())
+        facts["positions"] = [2**63 - 5]
+        counters.write_text(json.dumps(facts))
+        self.refused(self.train(q, steps=20000, resume=True), counters, "'positions'")
+
+    def start(self, output):
+        recipe = write_recipe("endless.toml", steps=20000)
+        process = subprocess.Popen(
+            [PROGRAM, "train", recipe, "--set", f"output='{output}'"], stderr=subprocess.DEVNULL
+        )
+        self.addCleanup(lambda: (process.kill(), process.wait()))
+        log = pathlib.Path(f"{output}.log.jsonl")
+        wait_for(log.exists)
+        return process, log
+
+    def test_a_run_killed_before_its_first_checkpoint_is_none(self):
+        q = self.folder / "q"
+        (self.folder / "q.checkpoint" / ".decovec-1-0.tmp" / "model").mkdir(parents=True)
+        (self.folder / "q.lock").touch()
+        self.refused(self.train(q, resume=True), "no checkpoint", "without --resume")
+        self.assertEqual(self.train(q)[0], 0)
+        self.only("q", "q.log.jsonl", "q.loss.svg")
+
     def test_set_and_poolings(self):
         for pooling in ["last_token", "latent_attention"]:
             output = self.folder / pooling

@@ -154,6 +154,7 @@ TEST(BatchSampler, RefusesWhatCannotBeSampled) {
   EXPECT_THROW(sampler.restore({}, 0), std::invalid_argument);
   EXPECT_THROW(sampler.restore({-1}, 0), std::invalid_argument);
   EXPECT_THROW(sampler.restore({0}, -1), std::invalid_argument);
+  EXPECT_THROW(sampler.restore({std::numeric_limits<int64_t>::max() - 5}, 0), std::invalid_argument);
 }
 
 }  // namespace

@@ -89,6 +89,24 @@ TEST_F(DatasetTest, ErrorsNameFileLineAndField) {
   EXPECT_TRUE(error(R"({"pos": ["p"]})").starts_with("bad.jsonl:2: 'query'"));
 }
 
+TEST_F(DatasetTest, RefusesKeysThatLookLikeASlip) {
+  EXPECT_EQ(error(R"({"query": "q", "pos": ["p"], "negatives": ["n"]})"),
+            "bad.jsonl:2: \"negatives\": expected one of the keys that are read (query, pos, neg), got a "
+            "near miss; "
+            "rename it to 'neg'");
+  for (const std::string key :
+       {"negs", "Neg", "NEG", "neg ", "negative", "hard_negatives", "neg_1", "negative-2", "positive",
+        "positives", "Positives", "POS", "queries", "Query"})
+    EXPECT_TRUE(
+        error(R"({"query": "q", "pos": ["p"], ")" + key + R"(": ["x"]})").starts_with("bad.jsonl:2: \""))
+        << key;
+  const fs::path others = write(
+      "others.jsonl",
+      R"({"query": "q", "pos": ["p"], "id": 1, "_id": "a", "type": "t", "neg_scores": [1], "pos_scores": [2],)"
+      R"( "query_id": 3, "pos_ids": [1], "post": "x", "negatives": null, "title": "", "prompt": "", "": 0})");
+  EXPECT_EQ(Dataset::load("set", {others}).examples.size(), 1u);
+}
+
 TEST_F(DatasetTest, RefusesLinesThatAreNoJsonObjects) {
   for (const std::string line :
        {"", " ", "[]", "\"text\"", "{", "{\"query\": \"q\", \"pos\": [\"p\"]} {}",

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include "io/mapped_file.hpp"
 #include "io/temporary_folder.hpp"
@@ -179,6 +180,35 @@ TEST(StagedFolder, GoesAwayWithoutCommit) {
     put(staged.path() / "inner/file", "x");
   }
   EXPECT_TRUE(folder.names().empty());
+}
+
+TEST(StagedFolder, TakesTheParentsItMadeAlongUnlessTheyAreUsed) {
+  const TemporaryFolder folder;
+  { const StagedFolder staged(folder / "deep/er/model"); }
+  EXPECT_TRUE(folder.names().empty());
+  {
+    const StagedFolder staged(folder / "deep/er/model");
+    put(folder / "deep/file", "x");
+  }
+  EXPECT_EQ(bytes_of(folder / "deep/file"), "x");
+  EXPECT_FALSE(fs::exists(folder / "deep/er"));
+}
+
+TEST(RemoveStaged, TakesWhatAKilledProcessLeftAndNothingElse) {
+  const TemporaryFolder folder;
+  const pid_t child = ::fork();
+  if (child == 0) {
+    auto* staged = new StagedFolder(folder / "model");
+    put(staged->path() / "file", "x");
+    new StagedFile(folder / "file");
+    ::_exit(0);
+  }
+  ASSERT_EQ(::waitpid(child, nullptr, 0), child);
+  put(folder / ".decovec-notes", "x");
+  put(folder / "other.tmp", "x");
+  EXPECT_EQ(folder.names().size(), 4u);
+  remove_staged(folder.path());
+  EXPECT_EQ(folder.names(), (Names{".decovec-notes", "other.tmp"}));
 }
 
 TEST(StagedFolder, NamesTheParentThatCannotBe) {

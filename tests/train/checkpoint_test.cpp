@@ -1,11 +1,15 @@
 #include "train/checkpoint.hpp"
 
+#include <algorithm>
 #include <gtest/gtest.h>
+#include <limits>
 
 #include <ATen/ATen.h>
 
+#include "decovec/io/safetensors.hpp"
 #include "decovec/train/train.hpp"
 #include "io/file.hpp"
+#include "io/temporary_folder.hpp"
 #include "train/thread_world.hpp"
 #include "train/tiny_run.hpp"
 
@@ -18,7 +22,7 @@ namespace fs = std::filesystem;
 
 class Checkpoint : public testing::Test {
  protected:
-  const test::TemporaryFolder folder_;
+  const TemporaryFolder folder_;
   const fs::path checkpoints_ = folder_.path() / "checkpoints";
   Recipe recipe_ = tiny_recipe(folder_.path());
 
@@ -50,7 +54,20 @@ class Checkpoint : public testing::Test {
     std::vector<std::string> found;
     for (const fs::directory_entry& entry : fs::directory_iterator(checkpoints_))
       found.push_back(entry.path().filename().string());
+    std::sort(found.begin(), found.end());
     return found;
+  }
+
+  /// Trains, and ends as a killed process does in the step after `step`: without a checkpoint of its own.
+  void break_off_after(int64_t step) {
+    Embedder model = tiny_model();
+    EXPECT_THROW(train(model, recipe_,
+                       {.checkpoints = checkpoints_,
+                        .on_step =
+                            [&](const StepReport& report) {
+                              if (report.total_step > step) throw std::logic_error("killed");
+                            }}),
+                 std::logic_error);
   }
 };
 
@@ -94,20 +111,21 @@ TEST_F(Checkpoint, IsWrittenAsOftenAsAskedAndWhereAStageBegins) {
   recipe_.checkpoint_every = 3;
   std::vector<std::vector<std::string>> seen;
   Embedder model = tiny_model();
-  train(model, recipe_, {.checkpoints = checkpoints_, .on_step = [&](const StepReport&) {
-                           seen.push_back(fs::exists(checkpoints_) ? names() : std::vector<std::string>{});
-                         }});
-  const std::vector<std::vector<std::string>> expected = {{},         {},         {},        {"step-3"},
-                                                          {"step-4"}, {"step-4"}, {"step-6"}};
+  train(model, recipe_,
+        {.checkpoints = checkpoints_, .on_step = [&](const StepReport&) { seen.push_back(names()); }});
+  const std::vector<std::vector<std::string>> expected = {
+      {"lock"},           {"lock"},           {"lock"},          {"lock", "step-3"},
+      {"lock", "step-4"}, {"lock", "step-4"}, {"lock", "step-6"}};
   EXPECT_EQ(seen, expected);
+  EXPECT_EQ(names(), std::vector<std::string>{"step-7"});
 }
 
 TEST_F(Checkpoint, MicroBatchesMayChangeAtAResume) {
-  Embedder model = tiny_model();
+  Embedder model = tiny_model(), resumed = tiny_model();
   train_until(model, 2);
   recipe_.stages[0].micro_batch_tokens = 1000;
   recipe_.stages[0].gradient_checkpointing = true;
-  EXPECT_EQ(train_until(model, -1, true), TrainResult::finished);
+  EXPECT_EQ(train_until(resumed, -1, true), TrainResult::finished);
 }
 
 TEST_F(Checkpoint, ADifferentRecipeIsRefusedWithTheDifference) {
@@ -120,11 +138,11 @@ TEST_F(Checkpoint, ADifferentRecipeIsRefusedWithTheDifference) {
     const std::string error = resume_error(tiny_model());
     EXPECT_NE(error.find(part), std::string::npos) << error;
   };
-  expect_error("seed: the checkpoint has 7, the recipe 8", [](Recipe& r) { r.seed = 8; });
-  expect_error("stage.first.batch_size: the checkpoint has 5, the recipe 6",
+  expect_error("seed: the checkpoint has 7, this run 8", [](Recipe& r) { r.seed = 8; });
+  expect_error("stage.first.batch_size: the checkpoint has 5, this run 6",
                [](Recipe& r) { r.stages[0].batch_size = 6; });
   expect_error("stage.second.learning_rate", [](Recipe& r) { r.stages[1].learning_rate = 1; });
-  expect_error("stages: the checkpoint has [\"first\",\"second\"], the recipe [\"first\"]",
+  expect_error("stages: the checkpoint has [\"first\",\"second\"], this run [\"first\"]",
                [](Recipe& r) { r.stages.pop_back(); });
   expect_error("data.definitions.negatives", [](Recipe& r) { r.data[0].negatives = 1; });
   expect_error("stage.first.data", [](Recipe& r) {
@@ -134,8 +152,190 @@ TEST_F(Checkpoint, ADifferentRecipeIsRefusedWithTheDifference) {
   recipe_ = good;
   EXPECT_NE(resume_error(tiny_model(Pooling::last_token)).find("pooling"), std::string::npos);
   EXPECT_NE(resume_error(tiny_model(Pooling::mean, at::kBFloat16)).find("dtype"), std::string::npos);
-  test::write_jsonl(folder_.path() / "topics.jsonl", {"topics", {{"a", {"b"}, {}}}});
-  EXPECT_NE(resume_error(tiny_model()).find("data.topics"), std::string::npos);
+  test::write_jsonl(folder_.path() / "topics.jsonl", {"topics", {{"a", {"b"}, {"c"}}}});
+  EXPECT_TRUE(has(resume_error(tiny_model()), "data.topics"));
+}
+
+TEST_F(Checkpoint, ADifferentModelIsRefusedWithTheDifference) {
+  for (StageRecipe& stage : recipe_.stages) stage.optimizer = Optimizer::sgd;  // which holds no tensors
+  const auto expect_error = [&](const std::string& part, Pooling pooling,
+                                const std::function<void(ModelConfig&)>& change,
+                                const LatentAttentionConfig& latents = {
+                                    .latents = 5, .heads = 2, .head_dim = 8, .latent_dim = 12}) {
+    fs::remove_all(checkpoints_);
+    Embedder model = tiny_model(pooling);
+    train_until(model, 2);
+    ModelConfig config = tiny_model(pooling).transformer.config;
+    change(config);
+    Embedder other = Embedder::create(config, model.tokenizer,
+                                      {.pooling = pooling, .max_length = 24, .latent_attention = latents});
+    EXPECT_TRUE(has(resume_error(std::move(other)), part));
+  };
+  const auto nothing = [](ModelConfig&) {};
+  expect_error("model.config.json.head_dim: the checkpoint has 8, this run 4", Pooling::mean,
+               [](ModelConfig& config) {
+                 config.heads = 4;
+                 config.kv_heads = 2;
+                 config.head_dim = 4;
+               });
+  expect_error("rope_theta", Pooling::mean, [](ModelConfig& config) { config.rope_theta = 5e5; });
+  expect_error("rms_norm_eps", Pooling::mean, [](ModelConfig& config) { config.norm_epsilon = 1e-6; });
+  expect_error("sliding_window", Pooling::mean, [](ModelConfig& config) { config.sliding_window = 4; });
+  expect_error("num_hidden_layers", Pooling::mean, [](ModelConfig& config) { config.layers = 1; });
+  expect_error("latent_attention_config.cross_dim_head: the checkpoint has 8, this run 4",
+               Pooling::latent_attention, nothing,
+               {.latents = 5, .heads = 4, .head_dim = 4, .latent_dim = 12});
+  EXPECT_EQ(resume_error(tiny_model(Pooling::latent_attention)), "");
+}
+
+TEST_F(Checkpoint, OtherStartingWeightsAreRefused) {
+  Embedder model = tiny_model();
+  train_until(model, 2);
+  EXPECT_TRUE(has(resume_error(std::move(model)), "starting_weights: the checkpoint has"));
+  Embedder other = tiny_model();
+  other.transformer.layers[1].down[3][5] += 1e-3;
+  EXPECT_TRUE(has(resume_error(std::move(other)), "starting_weights: the checkpoint has"));
+}
+
+TEST_F(Checkpoint, AnotherTokenizerIsRefused) {
+  struct Shouting : Tokenizer {  // reads and is saved differently
+    explicit Shouting(std::shared_ptr<const Tokenizer> of) : of(std::move(of)) {}
+    std::vector<int64_t> ids(std::string_view text) const override {
+      return of->ids(std::string(text) + "!");
+    }
+    int64_t size() const override { return of->size(); }
+    std::optional<int64_t> bos() const override { return of->bos(); }
+    std::optional<int64_t> eos() const override { return of->eos(); }
+    bool is_special(int64_t id) const override { return of->is_special(id); }
+    void save(const SequenceRule& rule, const fs::path& folder) const override {
+      of->save(rule, folder);
+      write_file(folder / "tokenizer.json", read_file(folder / "tokenizer.json") + " ");
+    }
+    std::shared_ptr<const Tokenizer> of;
+  };
+  Embedder model = tiny_model(), other = tiny_model();
+  train_until(model, 2);
+  other.tokenizer = std::make_shared<Shouting>(other.tokenizer);
+  EXPECT_TRUE(has(resume_error(std::move(other)), "model.tokenizer.json: the checkpoint has"));
+}
+
+TEST_F(Checkpoint, ItsModelHasTheRunsTensorsAndNoOthers) {
+  Embedder model = tiny_model();
+  train_until(model, 2);
+  const fs::path weights = checkpoints_ / "step-2" / "model" / "model.safetensors";
+  std::vector<NamedTensor> tensors;
+  for (const Parameter& parameter : model.parameters())
+    tensors.push_back({parameter.name, parameter.value()});
+  tensors.push_back({"lm_head.weight", at::ones({2, 2})});
+  write_safetensors(weights, tensors);
+  EXPECT_TRUE(has(resume_error(tiny_model()), "tensor 'lm_head.weight': unexpected"));
+  tensors.resize(tensors.size() - 2);
+  write_safetensors(weights, tensors);
+  EXPECT_TRUE(has(resume_error(tiny_model()), "missing"));
+}
+
+TEST_F(Checkpoint, NumbersThatAreNotFiniteAreRefused) {
+  Embedder model = tiny_model();
+  train_until(model, 2);
+  const fs::path file = checkpoints_ / "step-2" / "optimizer.safetensors";
+  std::vector<NamedTensor> tensors;
+  const Safetensors saved = Safetensors::open(file);
+  for (const std::string& name : saved.names()) tensors.push_back({name, saved.tensor(name).clone()});
+  tensors[3].tensor.flatten()[0] = std::numeric_limits<float>::infinity();
+  write_safetensors(file, tensors);
+  EXPECT_TRUE(has(resume_error(tiny_model()), "step-2: '" + tensors[3].name + "': expected finite numbers"));
+}
+
+TEST_F(Checkpoint, IsNotReplacedByWeightsThatAreNotFinite) {
+  recipe_.checkpoint_every = 1;
+  recipe_.stages[1].schedule = Schedule::constant;
+  recipe_.stages[1].learning_rate = 1e39;
+  recipe_.stages[1].output = folder_.path() / "never";
+  Embedder model = tiny_model(), good = tiny_model();
+  EXPECT_TRUE(
+      has(message_of([&] { train(model, recipe_, {.checkpoints = checkpoints_}); }),
+          "train: stage 'second', after step 1: 'embed_tokens.weight': expected finite numbers alone, "
+          "got others; lower learning_rate (1e+39)"));
+  EXPECT_EQ(names(), std::vector<std::string>{"step-4"});
+  recipe_.stages.pop_back();
+  train(good, recipe_);
+  EXPECT_TRUE(same_weights(Embedder::load(checkpoints_ / "step-4" / "model"), good));
+  EXPECT_FALSE(fs::exists(folder_.path() / "never"));
+}
+
+TEST_F(Checkpoint, AnotherRunBesideALiveOneIsRefused) {
+  Embedder model = tiny_model();
+  int64_t refused = 0;
+  train(model, recipe_,
+        {.checkpoints = checkpoints_, .on_step = [&](const StepReport& report) {
+           Embedder other = tiny_model();
+           EXPECT_TRUE(has(message_of([&] {
+                             train(other, recipe_,
+                                   {.checkpoints = checkpoints_, .resume = report.total_step > 4});
+                           }),
+                           "checkpoints/lock: another run"));
+           ++refused;
+         }});
+  EXPECT_EQ(refused, 7);
+}
+
+TEST_F(Checkpoint, WhatAKilledRunLeftIsNoRunAndIsRemoved) {
+  fs::create_directories(checkpoints_ / ".decovec-1-0.tmp" / "model");
+  write_file(checkpoints_ / "notes.txt", "notes");
+  write_file(checkpoints_ / "lock", "");
+  EXPECT_TRUE(has(resume_error(tiny_model()), "no checkpoint to resume from"));
+  Embedder model = tiny_model();
+  EXPECT_EQ(train_until(model, 2), TrainResult::stopped);
+  EXPECT_EQ(names(), (std::vector<std::string>{"notes.txt", "step-2"}));
+  remove_checkpoints(checkpoints_);
+  EXPECT_EQ(names(), std::vector<std::string>{"notes.txt"});
+}
+
+TEST_F(Checkpoint, AnOutputThatStandsIsNeverReplaced) {
+  recipe_.stages[1].output = folder_.path() / "precious";
+  Embedder model = tiny_model();
+  train_until(model, 2);
+  fs::create_directory(recipe_.stages[1].output);
+  write_file(recipe_.stages[1].output / "config.json", "{}");
+  Embedder resumed = tiny_model();
+  EXPECT_EQ(message_of([&] {
+              train(resumed, recipe_,
+                    {.checkpoints = checkpoints_, .resume = true, .on_step = [](const StepReport&) {
+                       ADD_FAILURE() << "trained";
+                     }});
+            }),
+            recipe_.stages[1].output.string() +
+                ": output of stage 'second': already there; remove it or choose another name");
+  EXPECT_EQ(read_file(recipe_.stages[1].output / "config.json"), "{}");
+}
+
+TEST_F(Checkpoint, AnOutputOfTheRunItselfIsKept) {
+  const fs::path output = recipe_.stages[0].output = folder_.path() / "after_first";
+  break_off_after(4);
+  write_file(output / "notes.txt", "notes");
+  const std::string config = read_file(output / "config.json");
+  write_file(output / "config.json", config + " ");
+  EXPECT_TRUE(has(resume_error(tiny_model()), "output of stage 'first': already there"));
+  write_file(output / "config.json", config);
+  const auto written = fs::last_write_time(output / "model.safetensors");
+  Embedder whole = tiny_model(), resumed = tiny_model();
+  EXPECT_EQ(train_until(resumed, -1, true), TrainResult::finished);
+  EXPECT_EQ(fs::last_write_time(output / "model.safetensors"), written);
+  EXPECT_EQ(read_file(output / "notes.txt"), "notes");
+  recipe_.stages[0].output.clear();
+  train(whole, recipe_);
+  EXPECT_TRUE(same_weights(whole, resumed));
+}
+
+TEST_F(Checkpoint, ARunThatFailsLeavesNoFolderBehind) {
+  const std::set<std::string> before = folder_.names();
+  recipe_.stages[0].learning_rate = 1e39;
+  recipe_.stages[0].output = folder_.path() / "deep" / "er" / "output";
+  Embedder model = tiny_model();
+  EXPECT_TRUE(
+      has(message_of([&] { train(model, recipe_, {.checkpoints = folder_.path() / "a" / "checkpoints"}); }),
+          "finite"));
+  EXPECT_EQ(folder_.names(), before);
 }
 
 TEST_F(Checkpoint, StandsInTheWayOfANewRunAndIsNeededForAResumedOne) {
@@ -180,14 +380,21 @@ TEST_F(Checkpoint, BrokenFilesGiveOneClearError) {
   expect_error("optimizer.safetensors", half, "optimizer.safetensors");
   expect_error("model/model.safetensors", half, "model.safetensors");
   expect_error("training.json", half, "training.json");
-  expect_error("training.json", set("format", 2), "another version");
+  expect_error("training.json", set("format", 3), "another version");
   expect_error("training.json", set("stage", 2), "stage");
   expect_error("training.json", set("step", 5), "step");
   expect_error("training.json", set("step", -1), "step");
   expect_error("training.json", set("positions", {1, 2}), "positions");
   expect_error("training.json", set("positions", {-1}), "positions");
   expect_error("training.json", set("positions", "all"), "positions");
-  expect_error("training.json", set("recipe", 3), "recipe");
+  expect_error(
+      "training.json", set("positions", {9}),
+      "training.json: 'positions': expected 1 numbers from 0 that add up to the 10 rows drawn so far, "
+      "got [9]");
+  expect_error("training.json", set("positions", {9223372036854775803}), "positions");
+  expect_error("training.json", set("positions", {18446744073709551615u}), "positions");
+  expect_error("training.json", set("step", 3), "positions");
+  expect_error("training.json", set("run", 3), "run");
   EXPECT_EQ(resume_error(tiny_model()), "");
 }
 

@@ -274,10 +274,20 @@ TEST_F(RecipeTest, ErrorsNameFileLinePlaceAndExpectation) {
             "r.toml:9: data set 'pairs': 'name': expected a name that no other data set has, got \"pairs\"");
   EXPECT_TRUE(error(replaced(whole, "\"v1.topics\"", "\"query\""))
                   .starts_with("r.toml:9: data set 'query': 'name': expected another name than query"));
-  EXPECT_EQ(
-      error(replaced(whole, "steps = 20", "output = \"tuned\"")),
-      "r.toml:14: stage 'retrieval': 'output': expected a folder that nothing else in the recipe writes, "
-      "got \"tuned\"");
+  EXPECT_EQ(error(replaced(whole, "steps = 20", "output = \"tuned\"")),
+            "r.toml:14: stage 'retrieval': 'output': expected a folder apart from all others that the recipe "
+            "writes, "
+            "got \"tuned\"");
+  for (const char* output : {"tuned/", "./x/../tuned", "tuned/inner", ".."})
+    EXPECT_TRUE(
+        error(whole, {std::string("stage.blend.output=") + output}).find("a folder apart from all others") !=
+        std::string::npos)
+        << output;
+  EXPECT_EQ(load(whole, {"stage.blend.output=tuned.blend"}).stages[1].output, folder_ / "tuned.blend");
+  EXPECT_EQ(error(whole, {"stage.blend.batch_size=1099511627776"}),
+            "--set stage.blend.batch_size=1099511627776: stage 'blend': 'batch_size': expected an integer "
+            "from 1 to "
+            "1048576, got 1099511627776");
   EXPECT_EQ(
       error(replaced(whole, "pooling = \"mean\"", "pooling = 3")),
       "r.toml:4: embedder: 'pooling': expected \"mean\" or \"last_token\" or \"latent_attention\", got 3");

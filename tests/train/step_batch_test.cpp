@@ -4,6 +4,8 @@
 
 #include <ATen/ATen.h>
 
+#include "io/temporary_folder.hpp"
+
 namespace decovec {
 namespace {
 
@@ -57,6 +59,30 @@ TEST(StepBatch, TextsAreToldApartByInstructionAndTextTogether) {
   const StepBatch batch = assemble(sets, rows, {0, 3}, by_length);
   EXPECT_EQ(batch.relation.text[3], text_hash("D: ", "animal"));
   EXPECT_EQ(batch.relation.text[6], text_hash("", "sea mammal"));
+}
+
+TEST(StepBatch, ATextOfWhichNothingIsPooledIsNamed) {
+  // The instruction is not pooled, and ten bytes are all there is room for.
+  const auto without_instruction = [](std::string_view instruction, std::string_view text) {
+    TokenSequence sequence = by_length(instruction, text);
+    sequence.pool_begin = std::min<int64_t>(static_cast<int64_t>(instruction.size()), 10);
+    return sequence;
+  };
+  const std::vector<BatchRow> one = {{.dataset = 0, .example = 1, .negatives = {}}};
+  EXPECT_EQ(assemble({{&definitions, "ask it: ", "", true}}, one, {0, 1}, without_instruction).tokens, 20);
+  EXPECT_EQ(
+      message_of([&] {
+        assemble({{&definitions, "question: ", "", true}}, one, {0, 1}, without_instruction);
+      }),
+      "train: data set 'definitions', example 2: text \"cat\": none of its tokens is pooled, so it cannot be "
+      "learned; its prompt leaves it no room: shorten the prompt or raise max_length");
+  const Dataset empty{"empty", {{"a", {""}, {}}}};
+  EXPECT_EQ(
+      message_of([&] {
+        assemble({{&empty, "", "D: ", true}}, {{}}, {0, 1}, without_instruction);
+      }),
+      "train: data set 'empty', example 1: text \"\": none of its tokens is pooled, so it cannot be learned; "
+      "remove the example, or give it a text");
 }
 
 TEST(StepBatch, RanksShareTheRelationAndDivideTheTexts) {

@@ -19,9 +19,9 @@ struct Dataset {
   std::vector<Example> examples;
 
   /// Reads JSONL files of {"query": "...", "pos": ["..."], "neg": ["..."]} ("neg" may be absent). A text that
-  /// a list repeats counts once; other fields are ignored. Strict otherwise: a wrong line is a
-  /// std::runtime_error that names file, line and field, a positive among its own negatives included, and so
-  /// is a file without lines.
+  /// a list repeats counts once. Other keys (ids, types, scores) are not read; one that looks like a slip of
+  /// these three ("negatives") is an error. Strict otherwise: a wrong line is a std::runtime_error that names
+  /// file, line and field, a positive among its own negatives included, and so is a file without lines.
   static Dataset load(const std::string& name, const std::vector<std::filesystem::path>& files);
 };
 

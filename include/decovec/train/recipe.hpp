@@ -25,13 +25,16 @@ struct DataRecipe {
 enum class Optimizer { adamw, sgd };
 enum class Schedule { linear, cosine, constant };
 
+inline constexpr int64_t kMaxBatchSize = int64_t{1} << 20;         ///< beyond any that was ever trained with
+inline constexpr int64_t kMaxMicroBatchTokens = int64_t{1} << 30;  ///< places in a TokenBatch are int32
+
 /// A stage of training: `[[stage]]`. `name` is required. Optimizer state starts anew in each.
 struct StageRecipe {
   std::string name;
   std::vector<std::string> data;  ///< names of data sets; empty: all
   std::string loss = "info_nce";
   double temperature = 0.05;
-  int64_t batch_size = 128;             ///< queries in a step, over all ranks
+  int64_t batch_size = 128;             ///< queries in a step, over all ranks; at most kMaxBatchSize
   int64_t micro_batch_tokens = 4096;    ///< tokens with a graph at once: memory, not the result
   bool gradient_checkpointing = false;  ///< see ForwardOptions
   int64_t steps = 1000;
@@ -79,8 +82,8 @@ struct Recipe {
   ///
   /// `overrides` are "key=value", in order: a key of the recipe ("seed=2"), or one in embedder, model.new, or
   /// a set or stage by its name ("stage.retrieval.steps=10"). The value is TOML, or else a text
-  /// ("embedder.pooling=mean") in which \n is a line break, as in a TOML string. One without an address that is there is a std::invalid_argument; a wrong
-  /// value is an error like one in the file.
+  /// ("embedder.pooling=mean") in which \n is a line break, as in a TOML string. One without an address that
+  /// is there is a std::invalid_argument; a wrong value is an error like one in the file.
   static Recipe load(const std::filesystem::path& file, const std::vector<std::string>& overrides = {});
 };
 

@@ -1,0 +1,147 @@
+#include "train/fingerprint.hpp"
+
+#include <algorithm>
+#include <vector>
+
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+
+#include "decovec/world/random.hpp"
+#include "io/error.hpp"
+#include "io/file.hpp"
+#include "model/save.hpp"
+
+namespace decovec {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string shown_hash(RandomKey key) { return fmt::format("{:016x}", random_bits(key)); }
+
+std::string content_hash(const Dataset& dataset) {
+  RandomKey key(0);
+  for (const Example& example : dataset.examples) {
+    key = key.with(example.query).with(example.positives.size()).with(example.negatives.size());
+    for (const std::string& text : example.positives) key = key.with(text);
+    for (const std::string& text : example.negatives) key = key.with(text);
+  }
+  return shown_hash(key);
+}
+
+// The sum of a tensor's values as whole numbers of their bits: exact, whatever the order and the device.
+int64_t sum_of_bits(const at::Tensor& values) {
+  const int64_t bytes = values.element_size();
+  const at::ScalarType type = bytes == 2 ? at::kShort : bytes == 4 ? at::kInt : at::kLong;
+  return values.view(type).sum(at::kLong).item<int64_t>();
+}
+
+std::string weights_hash(const Embedder& model) {
+  at::NoGradGuard no_grad;
+  RandomKey key(0);
+  for (const Parameter& parameter : model.parameters())
+    key = key.with(parameter.name).with(static_cast<uint64_t>(sum_of_bits(parameter.value())));
+  return shown_hash(key);
+}
+
+std::string schedule_name(Schedule schedule) {
+  switch (schedule) {
+    case Schedule::linear:
+      return "linear";
+    case Schedule::cosine:
+      return "cosine";
+    case Schedule::constant:
+      return "constant";
+  }
+  return "";
+}
+
+std::string pooling_name(Pooling pooling) {
+  switch (pooling) {
+    case Pooling::mean:
+      return "mean";
+    case Pooling::last_token:
+      return "last_token";
+    case Pooling::latent_attention:
+      return "latent_attention";
+  }
+  return "";
+}
+
+// Every file below a folder: JSON that is small enough to be told, else a hash.
+OrderedJson files_below(const fs::path& folder) {
+  constexpr size_t kMostBytes = 16384;
+  std::vector<fs::path> files;
+  for (const fs::directory_entry& entry : fs::recursive_directory_iterator(folder))
+    if (entry.is_regular_file()) files.push_back(entry.path());
+  std::sort(files.begin(), files.end());
+  OrderedJson described = OrderedJson::object();
+  for (const fs::path& file : files) {
+    const std::string bytes = read_file(file);
+    const bool told = file.extension() == ".json" && bytes.size() <= kMostBytes;
+    described[file.lexically_relative(folder).string()] =
+        told ? OrderedJson(parse_json(bytes, file.string()))
+             : OrderedJson(shown_hash(RandomKey(0).with(bytes)));
+  }
+  return described;
+}
+
+}  // namespace
+
+OrderedJson fingerprint(const Recipe& recipe, const std::map<std::string, Dataset>& datasets,
+                        const Embedder& model, const fs::path& scratch) {
+  OrderedJson print = {
+      {"seed", recipe.seed},
+      {"dtype", c10::toString(model.dtype())},
+      {"attention", model.transformer.config.attention == Attention::causal ? "causal" : "bidirectional"},
+      {"pooling", pooling_name(model.pooling)},
+      {"bos", model.rule.bos},
+      {"eos", static_cast<int>(model.rule.eos)},
+      {"instruction", static_cast<int>(model.rule.instruction)},
+      {"max_length", model.rule.max_length}};
+  for (const StageRecipe& stage : recipe.stages) {
+    print["stages"].push_back(stage.name);
+    print["stage"][stage.name] = {{"data", stage.data},
+                                  {"loss", stage.loss},
+                                  {"temperature", stage.temperature},
+                                  {"batch_size", stage.batch_size},
+                                  {"steps", stage.steps},
+                                  {"optimizer", stage.optimizer == Optimizer::adamw ? "adamw" : "sgd"},
+                                  {"learning_rate", stage.learning_rate},
+                                  {"warmup_steps", stage.warmup_steps},
+                                  {"schedule", schedule_name(stage.schedule)},
+                                  {"weight_decay", stage.weight_decay},
+                                  {"clip", stage.clip}};
+  }
+  for (const DataRecipe& data : recipe.data) {
+    const auto found = datasets.find(data.name);
+    if (found == datasets.end()) continue;  // no stage uses it
+    print["data"][data.name] = {{"examples", found->second.examples.size()},
+                                {"content", content_hash(found->second)},
+                                {"query_prompt", data.query_prompt},
+                                {"document_prompt", data.document_prompt},
+                                {"weight", data.weight},
+                                {"in_batch_negatives", data.in_batch_negatives},
+                                {"negatives", data.negatives}};
+  }
+  save_all_but_weights(model, scratch, model.dtype());
+  print["model"] = files_below(scratch);
+  print["starting_weights"] = weights_hash(model);
+  return print;
+}
+
+std::string difference(const Json& checkpoint, const OrderedJson& run, const std::string& where) {
+  if (!checkpoint.is_object() || !run.is_object())
+    return checkpoint == Json(run) ? ""
+                                   : fmt::format("{}: the checkpoint has {}, this run {}", where,
+                                                 shown(checkpoint), shown(Json(run)));
+  const auto below = [&](const std::string& key) { return where.empty() ? key : where + "." + key; };
+  for (const auto& [key, value] : run.items()) {
+    if (!checkpoint.contains(key)) return fmt::format("{}: in this run, not in the checkpoint", below(key));
+    if (std::string found = difference(checkpoint.at(key), value, below(key)); !found.empty()) return found;
+  }
+  for (const auto& [key, value] : checkpoint.items())
+    if (!run.contains(key)) return fmt::format("{}: in the checkpoint, not in this run", below(key));
+  return "";
+}
+
+}  // namespace decovec

@@ -1,0 +1,194 @@
+// What a run checks and reads before its first step.
+#include <algorithm>
+
+#include <ATen/ATen.h>
+
+#include "io/error.hpp"
+#include "io/file.hpp"
+#include "model/save.hpp"
+#include "train/fingerprint.hpp"
+#include "train/outputs.hpp"
+#include "train/trainer.hpp"
+
+namespace decovec {
+namespace {
+
+namespace fs = std::filesystem;
+
+const std::vector<std::string> kReservedPrompts = {"query", "document"};
+
+std::vector<std::string> data_names(const Recipe& recipe, const StageRecipe& stage) {
+  if (!stage.data.empty()) return stage.data;
+  std::vector<std::string> names;
+  for (const DataRecipe& data : recipe.data) names.push_back(data.name);
+  return names;
+}
+
+const DataRecipe& data_recipe(const Recipe& recipe, const std::string& name) {
+  for (const DataRecipe& data : recipe.data)
+    if (data.name == name) return data;
+  reject("train: data set '{}': a stage names it, the recipe does not describe it", name);
+}
+
+StageLoss stage_loss(const StageRecipe& stage) {
+  if (stage.loss != "info_nce")
+    reject("train: stage '{}': loss: expected info_nce, got '{}'", stage.name, stage.loss);
+  return [options = InfoNceOptions{.temperature = stage.temperature}](const Embeddings& embeddings,
+                                                                      const Relation& relation) {
+    return info_nce(embeddings, relation, options);
+  };
+}
+
+}  // namespace
+
+Trainer::Trainer(Embedder& model, const Recipe& recipe, const TrainOptions& options)
+    : model_(model),
+      recipe_(recipe),
+      options_(options),
+      world_(options.world ? *options.world : alone_),
+      weights_(make_weights(model.parameters())) {
+  check_recipe();
+  load_datasets();
+}
+
+void Trainer::check_recipe() const {
+  if (recipe_.stages.empty()) reject("train: recipe: expected at least one stage, got none");
+  if (recipe_.data.empty()) reject("train: recipe: expected at least one data set, got none");
+  for (const DataRecipe& data : recipe_.data)
+    for (const std::string& reserved : kReservedPrompts)
+      if (data.name == reserved)
+        reject("train: data set '{}': the name is kept for the prompt of that name; use another", data.name);
+  for (const StageRecipe& stage : recipe_.stages) {
+    const auto within = [&](const char* what, int64_t minimum, int64_t maximum, int64_t value) {
+      if (value < minimum || value > maximum)
+        reject("train: stage '{}': {}: expected {} to {}, got {}", stage.name, what, minimum, maximum, value);
+    };
+    within("batch_size (queries over all ranks)", world_.size(), kMaxBatchSize, stage.batch_size);
+    within("micro_batch_tokens", 1, kMaxMicroBatchTokens, stage.micro_batch_tokens);
+    within("steps", 1, int64_t{1} << 40, stage.steps);
+    within("warmup_steps", 0, int64_t{1} << 40, stage.warmup_steps);
+    stage_loss(stage);
+  }
+}
+
+void Trainer::load_datasets() {
+  for (const StageRecipe& stage : recipe_.stages) {
+    for (const std::string& name : data_names(recipe_, stage)) {
+      if (datasets_.contains(name)) continue;
+      const DataRecipe& data = data_recipe(recipe_, name);
+      const Dataset& set = datasets_.emplace(name, Dataset::load(name, data.files)).first->second;
+      // A right answer with nothing against it has no loss and teaches nothing, without a word.
+      const bool learns =
+          data.in_batch_negatives ||
+          (data.negatives > 0 && std::ranges::any_of(set.examples, [](const Example& example) {
+             return !example.negatives.empty();
+           }));
+      if (!learns)
+        fail(
+            "{}: data set '{}': expected in_batch_negatives = true, or 'neg' lists and negatives of 1 or "
+            "more; a "
+            "query without negatives has nothing to learn from",
+            data.files.front().string(), name);
+      check_room(data);
+    }
+  }
+}
+
+/// A prompt that fills max_length would leave nothing of any text, and every gradient 0.
+void Trainer::check_room(const DataRecipe& data) const {
+  for (const auto& [key, prompt] :
+       {std::pair{"query_prompt", &data.query_prompt}, {"document_prompt", &data.document_prompt}}) {
+    const TokenSequence alone = model_.sequence(*prompt, "", Truncate::right);
+    const bool cut_eos = model_.rule.eos == EndOfText::cut && !alone.truncated;
+    const int64_t taken = static_cast<int64_t>(alone.ids.size()) - (cut_eos ? 1 : 0);
+    if (alone.truncated || taken >= model_.rule.max_length)
+      fail(
+          "train: data set '{}': {}: with the special tokens it fills max_length = {} and leaves no room for "
+          "a "
+          "text; shorten it or raise max_length",
+          data.name, key, model_.rule.max_length);
+  }
+}
+
+void Trainer::set_prompts() {
+  model_.prompts.clear();
+  model_.default_prompt.clear();
+  for (const DataRecipe& data : recipe_.data) model_.prompts[data.name] = data.query_prompt;
+  const DataRecipe& first = data_recipe(recipe_, data_names(recipe_, recipe_.stages.front()).front());
+  model_.prompts[kReservedPrompts[0]] = first.query_prompt;
+  model_.prompts[kReservedPrompts[1]] = first.document_prompt;
+}
+
+Trainer::StageData Trainer::stage_data(const StageRecipe& stage) const {
+  std::vector<TrainingSet> sets;
+  std::vector<SampledSet> sampled;
+  for (const std::string& name : data_names(recipe_, stage)) {
+    const DataRecipe& data = data_recipe(recipe_, name);
+    const Dataset* dataset = &datasets_.at(name);
+    sets.push_back({dataset, data.query_prompt, data.document_prompt, data.in_batch_negatives});
+    sampled.push_back({dataset, data.weight, data.negatives});
+  }
+  BatchSampler sampler(std::move(sampled), RandomKey(recipe_.seed).with("batches").with(stage.name));
+  return {std::move(sets), std::move(sampler), stage_loss(stage)};
+}
+
+void Trainer::resume_or_start() {
+  if (options_.resume && options_.checkpoints.empty())
+    reject("train: resume: expected a folder of checkpoints, got none");
+  optimizer_ = {.kind = recipe_.stages.front().optimizer};
+  on_first_rank([&] { take_outputs(); });
+  if (options_.resume) {
+    progress_ =
+        load_checkpoint(newest_checkpoint(options_.checkpoints).value(), recipe_, weights_, optimizer_);
+    saved_step_ = progress_.total_step;
+  }
+  on_first_rank([&] { check_outputs_free(); });
+}
+
+/// Locks the checkpoints and compares what stands there with this run. A model that cannot be saved is
+/// noticed here, before it is trained.
+void Trainer::take_outputs() {
+  const fs::path& checkpoints = options_.checkpoints;
+  std::vector<Output> outputs;
+  if (!checkpoints.empty()) outputs.push_back({"checkpoints", checkpoints});
+  for (const StageRecipe& stage : recipe_.stages)
+    if (!stage.output.empty())
+      outputs.push_back({fmt::format("output of stage '{}'", stage.name), stage.output});
+  if (outputs.empty()) return;
+  check_apart(outputs);
+  if (checkpoints.empty()) {
+    const StagedFolder scratch(outputs.front().path);
+    return save_all_but_weights(model_, scratch.path(), model_.dtype());
+  }
+
+  lock_.emplace(checkpoints / "lock", "another run writes its checkpoints here; wait for its end");
+  remove_staged(checkpoints);
+  const std::optional<fs::path> newest = newest_checkpoint(checkpoints);
+  if (newest && !options_.resume)
+    fail("{}: an unfinished run stands there; resume it, or remove {}", newest->string(),
+         checkpoints.string());
+  if (!newest && options_.resume)
+    fail("{}: no checkpoint to resume from; start without it", checkpoints.string());
+  const StagedFolder scratch(checkpoints / "scratch");
+  fingerprint_ = fingerprint(recipe_, datasets_, model_, scratch.path());
+  if (newest) check_same_run(*newest, fingerprint_);
+}
+
+/// Nothing is ever replaced. Of an output that a run wrote before it broke off `finish_stage` says whether it
+/// is the one; that comes next.
+void Trainer::check_outputs_free() const {
+  for (size_t i = static_cast<size_t>(progress_.stage); i < recipe_.stages.size(); ++i) {
+    const StageRecipe& stage = recipe_.stages[i];
+    const bool trained = static_cast<int64_t>(i) == progress_.stage && progress_.step == stage.steps;
+    if (stage.output.empty() || trained) continue;
+    if (!is_free(stage.output)) fail_taken(stage);
+    const StagedFolder trial(stage.output);  // can it be written?
+  }
+}
+
+void Trainer::fail_taken(const StageRecipe& stage) {
+  fail("{}: output of stage '{}': already there; remove it or choose another name", stage.output.string(),
+       stage.name);
+}
+
+}  // namespace decovec
