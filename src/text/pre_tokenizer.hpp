@@ -57,6 +57,7 @@ class PreTokenizer {
 
  private:
   using Step = std::function<void(Pieces&)>;
+  void add(const JsonObject& json);
   std::vector<Step> steps_;
   bool byte_level_ = false;
 };
