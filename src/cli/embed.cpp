@@ -80,7 +80,7 @@ int run(const Options& options) {
 
   std::optional<InterruptGuard> guard;  // a staged file shall not stay behind
   if (options.output != "-") guard.emplace();
-  Writer writer(options.output, model.dimensions());
+  Writer writer(options.output, encode.dimensions > 0 ? encode.dimensions : model.dimensions());
   Progress progress;
   int64_t done = 0;
   encode.on_progress = [&](int64_t of_block, int64_t) {

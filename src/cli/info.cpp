@@ -10,6 +10,28 @@ struct Options {
   bool json = false;
 };
 
+// "mean", or "mean, max" for vectors side by side.
+std::string pooling_names(const std::vector<Pooling>& pooling) {
+  std::vector<std::string_view> names;
+  for (Pooling one : pooling) names.push_back(name_of(one));
+  return fmt::format("{}", fmt::join(names, ", "));
+}
+
+std::string describe(const Normalize&) { return "Normalize"; }
+std::string describe(const Dense& dense) {
+  return fmt::format("Dense {} to {}, {}", dense.weight.size(1), dense.weight.size(0), dense.activation);
+}
+std::string describe(const Truncation& truncation) {
+  return fmt::format("first {} columns", truncation.dimensions);
+}
+
+OrderedJson head_names(const std::vector<Head>& heads) {
+  OrderedJson names = OrderedJson::array();
+  for (const Head& head : heads)
+    names.push_back(std::visit([](const auto& one) { return describe(one); }, head));
+  return names;
+}
+
 OrderedJson facts(const Embedder& model, const ModelOptions& options) {
   const ModelConfig& config = model.transformer.config;
   int64_t parameters = 0;
@@ -20,13 +42,12 @@ OrderedJson facts(const Embedder& model, const ModelOptions& options) {
   json["family"] = config.family;
   json["attention"] = name_of(config.attention);
   json["sliding_window"] = config.sliding_window ? OrderedJson(*config.sliding_window) : OrderedJson();
-  json["pooling"] = name_of(model.pooling);
+  json["pooling"] = pooling_names(model.pooling);
   if (model.latents) {
     json["latents"] = model.latents->config.latents;
     json["latent_heads"] = model.latents->config.heads;
   }
-  json["normalized"] = std::any_of(model.heads.begin(), model.heads.end(),
-                                   [](const Head& head) { return std::holds_alternative<Normalize>(head); });
+  json["heads"] = head_names(model.heads);
   json["dimensions"] = model.dimensions();
   json["layers"] = config.layers;
   json["heads"] = config.heads;
@@ -39,6 +60,7 @@ OrderedJson facts(const Embedder& model, const ModelOptions& options) {
   json["instruction"] = name_of(model.rule.instruction);
   json["prompts"] = OrderedJson::object();
   for (const auto& [name, prompt] : model.prompts) json["prompts"][name] = prompt;
+  json["similarity"] = model.similarity_fn;
   json["default_prompt"] = model.default_prompt.empty() ? OrderedJson() : OrderedJson(model.default_prompt);
   json["parameters"] = parameters;
   json["dtype"] = name_of(model.dtype());
@@ -49,6 +71,10 @@ OrderedJson facts(const Embedder& model, const ModelOptions& options) {
 std::string shown(const OrderedJson& value) {
   if (value.is_null()) return "none";
   if (value.is_boolean()) return value.get<bool>() ? "yes" : "no";
+  if (value.is_array()) {
+    const auto parts = value.get<std::vector<std::string>>();
+    return parts.empty() ? "none" : fmt::format("{}", fmt::join(parts, "; "));
+  }
   return value.is_string() ? value.get<std::string>() : value.dump();
 }
 

@@ -20,9 +20,16 @@ Attention parse_attention(const std::string& name) {
   return name == "causal" ? Attention::causal : Attention::bidirectional;
 }
 
+std::vector<std::string> pooling_names() {
+  std::vector<std::string> names;
+  for (Pooling pooling : all_poolings()) names.emplace_back(name_of(pooling));
+  return names;
+}
+
 Pooling parse_pooling(const std::string& name) {
-  if (name == "mean") return Pooling::mean;
-  return name == "last_token" ? Pooling::last_token : Pooling::latent_attention;
+  for (Pooling pooling : all_poolings())
+    if (name_of(pooling) == name) return pooling;
+  reject("--pooling: unknown name '{}'", name);
 }
 
 void add_choice(CLI::App& command, const std::string& flag, std::string& value,
@@ -46,7 +53,7 @@ void add_model_options(CLI::App& command, ModelOptions& options, bool positional
       ->option_text(positional ? "(required)" : "DIR (required)");
   add_choice(command, "--attention", options.attention, {"causal", "bidirectional"},
              "Mask, instead of the folder's");
-  add_choice(command, "--pooling", options.pooling, {"mean", "last_token", "latent_attention"},
+  add_choice(command, "--pooling", options.pooling, pooling_names(),
              "Pooling, where the folder says none or instead of it");
   add_choice(command, "--dtype", options.dtype, {"auto", "float32", "bfloat16", "float16"},
              "Weights in memory; auto: the folder's");
@@ -77,6 +84,11 @@ void add_sequence_options(CLI::App& command, TextOptions& options) {
 void add_text_options(CLI::App& command, TextOptions& options) {
   add_sequence_options(command, options);
   command
+      .add_option("--dimensions", options.dimensions,
+                  "Columns kept of each vector, which is then normalised again [the model's, as they are]")
+      ->check(CLI::Range(int64_t{1}, kMost))
+      ->option_text("N");
+  command
       .add_option("--batch-tokens", options.batch_tokens, "Tokens computed at once: memory, not the result")
       ->check(CLI::Range(int64_t{1}, kMost))
       ->option_text(fmt::format("N [{}]", options.batch_tokens));
@@ -97,6 +109,9 @@ EncodeOptions encode_options(const TextOptions& options, const Embedder& model) 
   encode.prompt = options.prompt;
   if (options.prompt_name) encode.prompt = model.prompt(*options.prompt_name);
   encode.max_length = options.max_length;
+  encode.dimensions = options.dimensions;
+  if (encode.dimensions > model.dimensions())
+    reject("--dimensions: expected at most the model's {}, got {}", model.dimensions(), encode.dimensions);
   encode.truncate = options.truncate == "right" ? Truncate::right : Truncate::error;
   encode.batch_tokens = options.batch_tokens;
   return encode;
@@ -134,18 +149,6 @@ std::string shown_name(const std::filesystem::path& file) {
 
 const char* name_of(Attention attention) {
   return attention == Attention::causal ? "causal" : "bidirectional";
-}
-
-const char* name_of(Pooling pooling) {
-  switch (pooling) {
-    case Pooling::mean:
-      return "mean";
-    case Pooling::last_token:
-      return "last_token";
-    case Pooling::latent_attention:
-      return "latent_attention";
-  }
-  return "";
 }
 
 const char* name_of(FolderLayout layout) {

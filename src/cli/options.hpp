@@ -33,6 +33,7 @@ struct ModelOptions {
 struct TextOptions {
   std::optional<std::string> prompt, prompt_name;
   int64_t max_length = 0;
+  int64_t dimensions = 0;  ///< 0: the model's
   std::string truncate = "error";
   int64_t batch_tokens = EncodeOptions{}.batch_tokens;
 };
@@ -45,7 +46,7 @@ void add_device_option(CLI::App& command, std::string& device);
 void add_input_option(CLI::App& command, std::filesystem::path& input);
 /// Adds --max-length, --truncate, and --prompt, --prompt-name.
 void add_sequence_options(CLI::App& command, TextOptions& options);
-/// Adds the same and --batch-tokens.
+/// Adds the same, --dimensions and --batch-tokens.
 void add_text_options(CLI::App& command, TextOptions& options);
 
 /// Loads the folder and never draws weights.
@@ -67,7 +68,6 @@ std::filesystem::path input_file(const std::filesystem::path& input);
 std::string shown_name(const std::filesystem::path& file);
 
 const char* name_of(Attention attention);
-const char* name_of(Pooling pooling);
 const char* name_of(FolderLayout layout);
 const char* name_of(EndOfText eos);
 const char* name_of(InstructionPooling instruction);

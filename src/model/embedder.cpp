@@ -42,6 +42,8 @@ std::vector<TokenSequence> tokenize(const Embedder& model, const std::vector<std
 // The latent attention's weights, which a model of that pooling must have.
 const LatentAttention& latents_of(const Embedder& model) {
   if (!model.latents) reject("Embedder: pooling is latent_attention, and `latents` is empty");
+  if (model.pooling.size() > 1)
+    reject("Embedder: pooling: latent_attention stands alone, got it among others");
   return *model.latents;
 }
 
@@ -53,10 +55,8 @@ TextError::TextError(int64_t text, const std::string& reason)
 at::Tensor Embedder::embed(const TokenBatch& batch, const ForwardOptions& options) const {
   return at_boundary("Embedder::embed", [&] {
     at::Tensor states = forward(transformer, batch, options);
-    if (pooling == Pooling::latent_attention) states = latent_attention(latents_of(*this), states);
-    const at::Tensor pooled =
-        pooling == Pooling::last_token ? last_token_pool(states, batch) : mean_pool(states, batch);
-    return apply(heads, pooled.scalar_type() == at::kDouble ? pooled : pooled.to(at::kFloat));
+    if (folder::uses_latents(pooling)) states = latent_attention(latents_of(*this), states);
+    return apply(heads, pool(pooling, states, batch));
   });
 }
 
@@ -66,14 +66,19 @@ at::Tensor Embedder::encode(const std::vector<std::string>& texts, const EncodeO
     const std::string instruction =
         options.prompt ? *options.prompt : (default_prompt.empty() ? std::string() : prompt(default_prompt));
     const auto total = static_cast<int64_t>(texts.size());
-    at::Tensor embeddings = at::empty({total, dimensions()}, at::kFloat);
+    const int64_t width = options.dimensions == 0 ? dimensions() : options.dimensions;
+    if (width < 1 || width > dimensions())
+      reject("encode: dimensions: expected 1 to the model's {}, got {}", dimensions(), width);
+    at::Tensor embeddings = at::empty({total, width}, at::kFloat);
     int64_t done = 0;
     for (int64_t begin = 0; begin < total; begin += kTextsPerBlock) {
       const int64_t end = std::min(begin + kTextsPerBlock, total);
       const std::vector<TokenSequence> sequences = tokenize(*this, texts, begin, end, instruction, options);
       for (const PackedBatch& packed : pack(sequences, options.batch_tokens, device())) {
         const at::Tensor rows = at::tensor(packed.rows, at::kLong) + begin;
-        embeddings.index_copy_(0, rows, embed(packed.batch).to(at::kCPU, at::kFloat));
+        at::Tensor vectors = embed(packed.batch).to(at::kCPU, at::kFloat);
+        if (options.dimensions > 0) vectors = apply({Truncation{width}, Normalize{}}, vectors);
+        embeddings.index_copy_(0, rows, vectors);
         done += packed.batch.sequences();
         if (options.on_progress) options.on_progress(done, total);
       }
@@ -97,12 +102,18 @@ const std::string& Embedder::prompt(const std::string& name) const {
 }
 
 std::vector<Parameter> Embedder::parameters() const {
-  if (pooling != Pooling::latent_attention) return decovec::parameters(transformer);
-  std::vector<Parameter> list = decovec::parameters(transformer, folder::kBackbonePrefix);
-  for (Parameter& parameter : decovec::parameters(latents_of(*this), folder::kLatentPrefix)) {
-    list.push_back(std::move(parameter));
-  }
+  const bool latent = folder::uses_latents(pooling);
+  std::vector<Parameter> list = decovec::parameters(transformer, latent ? folder::kBackbonePrefix : "");
+  const auto append = [&](std::vector<Parameter> more) {
+    list.insert(list.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
+  };
+  if (latent) append(decovec::parameters(latents_of(*this), folder::kLatentPrefix));
+  append(decovec::parameters(heads));
   return list;
+}
+
+int64_t Embedder::dimensions() const {
+  return output_columns(heads, transformer.config.hidden_size * static_cast<int64_t>(pooling.size()));
 }
 
 at::Tensor similarity(const at::Tensor& a, const at::Tensor& b) {

@@ -1,8 +1,8 @@
-// What a model folder says about everything but the weights, and what the caller's options make of it.
+// What a model folder says about everything but the backbone's weights, and what the caller's options make of
+// it.
 #pragma once
 #include <filesystem>
 #include <map>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -12,13 +12,15 @@ namespace decovec {
 
 struct FolderFacts {
   FolderLayout layout = FolderLayout::plain_decoder;
+  std::filesystem::path transformer;  ///< where config.json, weights and tokenizer lie
   ModelConfig config;
-  std::optional<Pooling> pooling;
+  std::vector<Pooling> pooling;         ///< empty where the folder says none
   LatentAttentionConfig latent_config;  ///< of NV-Embed's layout
   SequenceRule rule;
-  std::vector<Head> heads = {Normalize{}};
+  std::vector<Head> heads = {Normalize{}};  ///< a Dense's weights lie in the mapped files
   std::map<std::string, std::string> prompts;
   std::string default_prompt;
+  std::string similarity_fn = "cosine";
 };
 
 /// Reads config.json, modules.json and their kin. Throws std::runtime_error that names file and key.

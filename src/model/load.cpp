@@ -22,6 +22,26 @@ LatentAttentionConfig resolved_sizes(LatentAttentionConfig sizes, int64_t hidden
   return sizes;
 }
 
+// The heads with weights of their own, apart from the files.
+std::vector<Head> heads_in_memory(std::vector<Head> heads, at::ScalarType dtype, at::Device device) {
+  for (Head& head : heads) {
+    Dense* dense = std::get_if<Dense>(&head);
+    if (dense == nullptr) continue;
+    for (at::Tensor* weight : {&dense->weight, &dense->bias, &dense->residual})
+      if (weight->defined()) *weight = weight->to(device, dtype, /*non_blocking=*/false, /*copy=*/true);
+  }
+  return heads;
+}
+
+// A Dense that does not fit the pooling is a broken folder, or one whose pooling the caller replaced.
+void check_heads(const Embedder& model, const fs::path& folder) {
+  try {
+    model.dimensions();
+  } catch (const std::invalid_argument& error) {
+    fail("{}: {}", folder.string(), error.what());
+  }
+}
+
 }  // namespace
 
 Embedder Embedder::load(const fs::path& folder, const LoadOptions& options) {
@@ -29,7 +49,7 @@ Embedder Embedder::load(const fs::path& folder, const LoadOptions& options) {
     prepare_device(options.device);
     if (!fs::is_directory(folder)) fail("{}: expected a model folder, found none", folder.string());
     FolderFacts facts = read_folder_facts(folder, options);
-    if (!facts.pooling && !options.pooling) {
+    if (facts.pooling.empty() && !options.pooling) {
       fail(
           "{}: a plain decoder: nothing says how to pool its states; say --pooling mean, last_token or "
           "latent_attention (LoadOptions::pooling)",
@@ -38,18 +58,21 @@ Embedder Embedder::load(const fs::path& folder, const LoadOptions& options) {
     const bool stored_latents = facts.layout == FolderLayout::nv_embed;
     apply_options(options, facts);
 
-    const Safetensors files = Safetensors::open(folder);
+    const Safetensors files = Safetensors::open(facts.transformer);
     const std::string prefix = find_prefix(files);
     check_embedding_shape(facts.config, files, prefix);
     const at::ScalarType dtype = options.dtype.value_or(facts.config.dtype);
     Embedder model;
-    model.tokenizer = Tokenizer::load(folder);
+    model.tokenizer = Tokenizer::load(facts.transformer);
     model.rule = facts.rule;
-    model.pooling = *facts.pooling;
-    model.heads = std::move(facts.heads);
+    model.pooling = facts.pooling;
+    model.heads = heads_in_memory(facts.heads, dtype, options.device);
     model.prompts = std::move(facts.prompts);
     model.default_prompt = std::move(facts.default_prompt);
+    model.similarity_fn = std::move(facts.similarity_fn);
     model.layout = facts.layout;
+    model.transformer.config = facts.config;
+    check_heads(model, folder);
     if (model.tokenizer->size() > facts.config.vocab_size) {
       fail("{}: the tokenizer has {} ids, the model embeddings for {}; are both from the same model?",
            folder.string(), model.tokenizer->size(), facts.config.vocab_size);
@@ -57,7 +80,7 @@ Embedder Embedder::load(const fs::path& folder, const LoadOptions& options) {
     model.transformer = empty_transformer(facts.config, dtype, options.device);
     std::set<std::string> loaded = load_weights(decovec::parameters(model.transformer), files, prefix);
 
-    if (model.pooling == Pooling::latent_attention) {
+    if (folder::uses_latents(model.pooling)) {
       const LatentAttentionConfig sizes =
           stored_latents ? facts.latent_config
                          : resolved_sizes(options.latent_attention, facts.config.hidden_size);
@@ -100,7 +123,8 @@ Embedder Embedder::create(const ModelConfig& config, std::shared_ptr<const Token
     if (!tokenizer) reject("Embedder::create: tokenizer: expected one, got none");
     if (!options.pooling) {
       reject(
-          "Embedder::create: LoadOptions::pooling: expected mean, last_token or latent_attention, got none");
+          "Embedder::create: LoadOptions::pooling: expected mean, last_token, latent_attention or another, "
+          "got none");
     }
     if (tokenizer->size() > config.vocab_size) {
       reject("Embedder::create: vocab_size: expected at least the tokenizer's {}, got {}", tokenizer->size(),
@@ -113,12 +137,12 @@ Embedder Embedder::create(const ModelConfig& config, std::shared_ptr<const Token
     Embedder model;
     model.tokenizer = std::move(tokenizer);
     model.rule = facts.rule;
-    model.pooling = *facts.pooling;
+    model.pooling = facts.pooling;
     const at::ScalarType dtype = options.dtype.value_or(facts.config.dtype);
     model.transformer = empty_transformer(facts.config, dtype, options.device);
     const RandomKey key(options.seed);
     initialise(model.transformer, key.with("transformer"));
-    if (model.pooling == Pooling::latent_attention) {
+    if (folder::uses_latents(model.pooling)) {
       model.latents = empty_latent_attention(resolved_sizes(options.latent_attention, config.hidden_size),
                                              config.hidden_size, dtype, options.device);
       initialise(*model.latents, key.with("latent_attention"));

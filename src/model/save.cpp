@@ -1,17 +1,25 @@
 // From an Embedder to a model folder: NV-Embed's layout, or a sentence-transformers folder.
 #include "model/save.hpp"
 
+#include <map>
+
 #include "decovec/io/safetensors.hpp"
 #include "io/error.hpp"
 #include "io/file.hpp"
 #include "io/json.hpp"
 #include "model/families.hpp"
 #include "model/folder.hpp"
+#include "model/sentence_transformers_folder.hpp"
 
 namespace decovec {
 namespace {
 
 namespace fs = std::filesystem;
+
+bool normalises(const Embedder& model) {
+  return std::any_of(model.heads.begin(), model.heads.end(),
+                     [](const Head& head) { return std::holds_alternative<Normalize>(head); });
+}
 
 OrderedJson nv_embed_config(const Embedder& model, at::ScalarType dtype) {
   OrderedJson text_config = write_model_config(model.transformer.config, dtype);
@@ -34,7 +42,7 @@ OrderedJson nv_embed_config(const Embedder& model, at::ScalarType dtype) {
         {"mult", latent.multiplier},
         {"num_cross_heads", latent.heads},
         {"num_latents_value", latent.latents},
-        {"output_normalize", !model.heads.empty()}}},
+        {"output_normalize", normalises(model)}}},
       {"mask_type", bidirectional ? "b" : "c"},
       {"model_type", "nvembed"},
       {"padding_side", "right"},
@@ -43,47 +51,16 @@ OrderedJson nv_embed_config(const Embedder& model, at::ScalarType dtype) {
   };
 }
 
-void write_modules(const Embedder& model, const fs::path& folder) {
-  const auto module = [](int index, const char* path, const char* type) {
-    return OrderedJson{{"idx", index},
-                       {"name", std::to_string(index)},
-                       {"path", path},
-                       {"type", std::string("sentence_transformers.models.") + type}};
-  };
-  OrderedJson modules = {module(0, "", "Transformer"), module(1, folder::kPooling, "Pooling")};
-  if (!model.heads.empty()) {
-    modules.push_back(module(2, "2_Normalize", "Normalize"));
-    fs::create_directory(folder / "2_Normalize");
-  }
-  write_json(folder / folder::kModules, modules);
-  fs::create_directory(folder / folder::kPooling);
-  write_json(folder / folder::kPooling / "config.json",
-             {{"word_embedding_dimension", model.dimensions()},
-              {"pooling_mode_cls_token", false},
-              {"pooling_mode_mean_tokens", model.pooling == Pooling::mean},
-              {"pooling_mode_max_tokens", false},
-              {"pooling_mode_mean_sqrt_len_tokens", false},
-              {"pooling_mode_weightedmean_tokens", false},
-              {"pooling_mode_lasttoken", model.pooling == Pooling::last_token},
-              {"include_prompt", model.rule.instruction == InstructionPooling::pooled}});
-}
-
 }  // namespace
 
 void save_all_but_weights(const Embedder& model, const fs::path& folder, at::ScalarType dtype) {
-  const bool latent = model.pooling == Pooling::latent_attention;
+  const bool latent = folder::uses_latents(model.pooling);
+  if (latent && !decovec::parameters(model.heads).empty())
+    reject("Embedder::save: heads: NV-Embed's layout has no place for a Dense");
   write_json(folder / folder::kConfig,
              latent ? nv_embed_config(model, dtype) : write_model_config(model.transformer.config, dtype));
   if (!latent) write_modules(model, folder);
-  OrderedJson named_prompts = OrderedJson::object();
-  for (const auto& [name, text] : model.prompts) named_prompts[name] = text;
-  write_json(folder / folder::kPrompts,
-             {{"prompts", std::move(named_prompts)},
-              {"default_prompt_name",
-               model.default_prompt.empty() ? OrderedJson() : OrderedJson(model.default_prompt)},
-              {"similarity_fn_name", "cosine"}});
-  write_json(folder / folder::kMaxLength,
-             {{"max_seq_length", model.rule.max_length}, {"do_lower_case", false}});
+  write_settings(model, folder);
   save_tokenizer(*model.tokenizer, model.rule, folder);
 }
 
@@ -92,11 +69,15 @@ void Embedder::save(const fs::path& folder, std::optional<at::ScalarType> dtype)
     const at::ScalarType stored = dtype.value_or(this->dtype());
     StagedFolder staged(folder);
     save_all_but_weights(*this, staged.path(), stored);
-    std::vector<NamedTensor> tensors;
+    // By folder: a module's are "2_Dense/linear.weight".
+    std::map<std::string, std::vector<NamedTensor>> tensors;
     for (const Parameter& parameter : parameters()) {
-      tensors.push_back({parameter.name, parameter.value().to(stored)});
+      const size_t slash = parameter.name.find('/');
+      const bool own_folder = slash != std::string::npos;
+      tensors[own_folder ? parameter.name.substr(0, slash) : ""].push_back(
+          {parameter.name.substr(own_folder ? slash + 1 : 0), parameter.value().to(stored)});
     }
-    write_safetensors_folder(staged.path(), tensors);
+    for (const auto& [place, list] : tensors) write_safetensors_folder(staged.path() / place, list);
     staged.commit();
   });
 }

@@ -154,10 +154,9 @@ void read_embedder(TomlFields& root, Recipe& recipe) {
                   {{"causal", Attention::causal}, {"bidirectional", Attention::bidirectional}});
   });
   fields.optional("pooling", recipe.pooling, [&](Pooling& value) {
-    fields.choice("pooling", value,
-                  {{"mean", Pooling::mean},
-                   {"last_token", Pooling::last_token},
-                   {"latent_attention", Pooling::latent_attention}});
+    std::vector<std::pair<std::string_view, Pooling>> choices;
+    for (Pooling pooling : all_poolings()) choices.emplace_back(name_of(pooling), pooling);
+    fields.choice("pooling", value, choices);
   });
   fields.optional("eos", recipe.eos, [&](bool& value) { fields.flag("eos", value); });
   fields.integer("max_length", recipe.max_length, 0);

@@ -158,7 +158,7 @@ class Usage(Case):
             ["embed", *model, "--batch-tokens", "0"],
             ["embed", *model, "--truncate", "left"],
             ["embed", *model, "--attention", "sideways"],
-            ["embed", *model, "--pooling", "max"],
+            ["embed", *model, "--pooling", "average"],
             ["embed", *model, "--prompt", "a", "--prompt-name", "query"],
             ["embed", *model, "--model"],
             ["tokenize"],

@@ -63,11 +63,11 @@ class EveryModel : public testing::TestWithParam<std::tuple<Pooling, Attention, 
   }
 };
 
-INSTANTIATE_TEST_SUITE_P(
-    Model, EveryModel,
-    testing::Combine(testing::Values(Pooling::mean, Pooling::last_token, Pooling::latent_attention),
-                     testing::Values(Attention::causal, Attention::bidirectional),
-                     testing::Values(std::optional<int64_t>(), std::optional<int64_t>(3))));
+INSTANTIATE_TEST_SUITE_P(Model, EveryModel,
+                         testing::Combine(testing::ValuesIn(all_poolings()),
+                                          testing::Values(Attention::causal, Attention::bidirectional),
+                                          testing::Values(std::optional<int64_t>(),
+                                                          std::optional<int64_t>(3))));
 
 TEST_P(EveryModel, AVectorIsTheSameAloneAndInAnyBatch) {
   at::set_num_threads(2);  // cuts work among threads at places that depend on the batch
@@ -86,6 +86,9 @@ TEST_P(EveryModel, AVectorIsTheSameAloneAndInAnyBatch) {
 }
 
 TEST_P(EveryModel, AnInstructionIsAttendedTo) {
+  const auto& [pooling, attention, window] = GetParam();
+  if (pooling == Pooling::cls && attention == Attention::causal)
+    GTEST_SKIP() << "the first token attends to itself alone";
   const Embedder embedder = model();
   const at::Tensor plain = embedder.encode({"the cat"});
   const at::Tensor instructed = embedder.encode({"the cat"}, {.prompt = "Instruct: find it\nQuery: "});
@@ -156,7 +159,7 @@ TEST(Transformer, NoTokensAtAll) {
   EXPECT_NEAR(vectors[2].norm().item<double>(), 1.0, 1e-6);
   EXPECT_TRUE(model.encode({""}).equal(at::zeros({1, 48})));
   EXPECT_EQ(model.encode(std::vector<std::string>{}).size(0), 0);
-  model.pooling = Pooling::last_token;
+  model.pooling = {Pooling::last_token};
   EXPECT_TRUE(model.encode({""}).equal(at::zeros({1, 48})));
 }
 
@@ -195,7 +198,7 @@ void expect_finite_differences(Embedder model, const ForwardOptions& options) {
 }
 
 TEST(Gradient, EqualsFiniteDifferences) {
-  for (Pooling pooling : {Pooling::mean, Pooling::last_token, Pooling::latent_attention}) {
+  for (Pooling pooling : all_poolings()) {
     for (std::optional<int64_t> window : {std::optional<int64_t>(), std::optional<int64_t>(2)}) {
       expect_finite_differences(small_model(pooling, Attention::bidirectional, window, at::kDouble), {});
     }

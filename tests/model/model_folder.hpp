@@ -38,15 +38,20 @@ class TemporaryFolder {
   fs::path path_;
 };
 
-/// A case's model folder, copied together.
+/// A case's model folder, copied together: "files" below `root`, and JSON "contents" given in place.
 class ModelFolder : public TemporaryFolder {
  public:
-  explicit ModelFolder(const Json& model_case) {
+  explicit ModelFolder(const Json& model_case, const fs::path& root = models()) {
     for (const auto& [name, source] : model_case.at("files").items()) {
       const fs::path file = path() / name;
       fs::create_directories(file.parent_path());
-      fs::copy_file(models() / source.get<std::string>(), file);
+      fs::copy_file(root / source.get<std::string>(), file);
       fs::permissions(file, fs::perms::owner_write, fs::perm_options::add);
+    }
+    const Json contents = model_case.value("contents", Json::object());
+    for (const auto& [name, content] : contents.items()) {
+      fs::create_directories((path() / name).parent_path());
+      write_json(path() / name, OrderedJson(content));
     }
   }
 
@@ -67,6 +72,17 @@ inline Json find_case(const std::string& list, const std::string& name) {
     if (one.at("name") == name) return one;
   }
   throw std::runtime_error("cases.json: no " + list + " case " + name);
+}
+
+/// The cases of tests/data/folders, whose files lie below tests/data, and their vectors by name.
+inline Json folder_cases() { return read_json(test_data() / "folders/cases.json").at("cases"); }
+inline Safetensors folder_vectors() { return Safetensors::open(test_data() / "folders/vectors.safetensors"); }
+
+inline Json folder_case(const std::string& name) {
+  for (const Json& one : folder_cases()) {
+    if (one.at("name") == name) return one;
+  }
+  throw std::runtime_error("folders/cases.json: no case " + name);
 }
 
 inline Safetensors expected_values() { return Safetensors::open(models() / "expected.safetensors"); }

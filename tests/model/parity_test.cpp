@@ -200,7 +200,7 @@ TEST(Parity, WhatFoldersSayIsRead) {
   };
   const Embedder nv = load("nv_odd_queries");
   EXPECT_EQ(nv.layout, FolderLayout::nv_embed);
-  EXPECT_EQ(nv.pooling, Pooling::latent_attention);
+  EXPECT_EQ(nv.pooling, std::vector{Pooling::latent_attention});
   EXPECT_EQ(nv.transformer.config.attention, Attention::bidirectional);
   EXPECT_EQ(nv.transformer.config.sliding_window, std::nullopt);
   EXPECT_EQ(nv.transformer.config.norm_epsilon, 1e-5);
@@ -209,7 +209,7 @@ TEST(Parity, WhatFoldersSayIsRead) {
 
   const Embedder mean = load("st_mean");
   EXPECT_EQ(mean.layout, FolderLayout::sentence_transformers);
-  EXPECT_EQ(mean.pooling, Pooling::mean);
+  EXPECT_EQ(mean.pooling, std::vector{Pooling::mean});
   EXPECT_EQ(mean.transformer.config.attention, Attention::bidirectional);
   EXPECT_EQ(mean.prompts.size(), 2u);
   EXPECT_EQ(mean.prompt("document"), "");
@@ -218,7 +218,7 @@ TEST(Parity, WhatFoldersSayIsRead) {
   EXPECT_EQ(mean.rule.max_length, 40);
 
   const Embedder last = load("st_last");
-  EXPECT_EQ(last.pooling, Pooling::last_token);
+  EXPECT_EQ(last.pooling, std::vector{Pooling::last_token});
   EXPECT_EQ(last.transformer.config.attention, Attention::causal);
   EXPECT_EQ(last.rule.eos, EndOfText::kept);
   EXPECT_EQ(load("st_old_mean_default").default_prompt, "query");

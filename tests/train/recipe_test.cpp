@@ -476,7 +476,7 @@ TEST(StartingModel, DrawsANewModelByTheSeed) {
   const Embedder model = starting_model(recipe), same = starting_model(recipe);
   EXPECT_EQ(model.transformer.config.vocab_size, model.tokenizer->size());
   EXPECT_EQ(model.transformer.config.attention, Attention::bidirectional);
-  EXPECT_EQ(model.pooling, Pooling::latent_attention);
+  EXPECT_EQ(model.pooling, std::vector{Pooling::latent_attention});
   EXPECT_EQ(model.latents.value().config.latents, 4);
   EXPECT_EQ(model.rule.max_length, 33);
   EXPECT_EQ(model.dtype(), at::kFloat);
@@ -496,14 +496,14 @@ TEST_F(RecipeTest, StartsFromAFolderAsTheEmbedderTableSays) {
   Recipe recipe;
   recipe.model = folder_ / "base";
   const Embedder as_saved = starting_model(recipe);
-  EXPECT_EQ(as_saved.pooling, Pooling::mean);
+  EXPECT_EQ(as_saved.pooling, std::vector{Pooling::mean});
   EXPECT_EQ(as_saved.transformer.config.attention, Attention::bidirectional);
   recipe.pooling = Pooling::last_token;
   recipe.attention = Attention::causal;
   recipe.eos = true;
   recipe.max_length = 7;
   const Embedder changed = starting_model(recipe);
-  EXPECT_EQ(changed.pooling, Pooling::last_token);
+  EXPECT_EQ(changed.pooling, std::vector{Pooling::last_token});
   EXPECT_EQ(changed.transformer.config.attention, Attention::causal);
   EXPECT_NE(changed.rule.eos, EndOfText::none);
   EXPECT_EQ(changed.rule.max_length, 7);

@@ -48,6 +48,9 @@ struct EncodeOptions {
   int64_t max_length = 0;
   /// What to do with a text longer than that.
   Truncate truncate = Truncate::error;
+  /// Columns kept of each vector, which is then divided by its L2 norm (Matryoshka); 0: the vectors as they
+  /// are. At most the model's dimensions().
+  int64_t dimensions = 0;
   /// Tokens computed at once: more is faster up to a point and takes more memory.
   int64_t batch_tokens = 4096;
   /// Called now and then with the number of texts done, from the calling thread.
@@ -84,7 +87,7 @@ class Embedder {
   void save(const std::filesystem::path& folder, std::optional<at::ScalarType> dtype = std::nullopt) const;
 
   /// texts to vectors [N, D], float32 on the CPU, in the order given. A text's vector does not depend on the
-  /// others.
+  /// others. D is options.dimensions, or dimensions(). Throws TextError for a text that cannot be encoded.
   at::Tensor encode(const std::vector<std::string>& texts, const EncodeOptions& options = {}) const;
 
   /// The path that encode and training share: packed tokens to embeddings [B, D], with a graph where
@@ -100,19 +103,20 @@ class Embedder {
 
   /// Every trained tensor under the name it is saved with.
   std::vector<Parameter> parameters() const;
-  /// D.
-  int64_t dimensions() const { return transformer.config.hidden_size; }
+  /// D. Throws std::invalid_argument for heads that do not fit.
+  int64_t dimensions() const;
   at::Device device() const { return transformer.embedding.device(); }
   at::ScalarType dtype() const { return transformer.embedding.scalar_type(); }
 
   std::shared_ptr<const Tokenizer> tokenizer;
   SequenceRule rule;
   Transformer transformer;
-  Pooling pooling = Pooling::mean;
-  std::optional<LatentAttention> latents;             ///< set for Pooling::latent_attention
-  std::vector<Head> heads = {Normalize{}};            ///< what follows the pooling, in order
-  std::map<std::string, std::string> prompts;         ///< name to instruction
-  std::string default_prompt;                         ///< a name in `prompts`, or empty
+  std::vector<Pooling> pooling = {Pooling::mean};  ///< their vectors lie side by side; mostly one
+  std::optional<LatentAttention> latents;          ///< set for Pooling::latent_attention
+  std::vector<Head> heads = {Normalize{}};         ///< what follows the pooling, in order
+  std::map<std::string, std::string> prompts;      ///< name to instruction
+  std::string default_prompt;                      ///< a name in `prompts`, or empty
+  std::string similarity_fn = "cosine";  ///< also dot, euclidean, manhattan: how to compare the vectors
   FolderLayout layout = FolderLayout::plain_decoder;  ///< what it was loaded from
 };
 

@@ -1,6 +1,7 @@
 #pragma once
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <ATen/core/Tensor.h>
@@ -11,12 +12,22 @@
 
 namespace decovec {
 
-/// How the states of a text become one vector.
+/// How the states of a text's pooled positions become one vector. Source: sentence-transformers' Pooling, and
+/// NV-Embed.
 enum class Pooling {
-  mean,              ///< the mean of the pooled positions' states
+  mean,
   last_token,        ///< the state of the last position
   latent_attention,  ///< NV-Embed's latent attention over the states, then their mean
+  cls,               ///< the state of the first position, or of the text's first where none is pooled
+  max,               ///< the largest value, column by column
+  mean_sqrt_len,     ///< the sum over the square root of the number of positions
+  weighted_mean,     ///< the mean weighted by the position in the whole sequence, from 1
 };
+
+/// The enumerator's name: "mean", "last_token", ...
+std::string_view name_of(Pooling pooling);
+/// All of them, in the order of the enumeration.
+const std::vector<Pooling>& all_poolings();
 
 /// Sizes of NV-Embed's latent attention; the defaults are the published model's.
 struct LatentAttentionConfig {
@@ -53,11 +64,9 @@ std::vector<Parameter> parameters(const LatentAttention& block, const std::strin
 /// weights' layout.
 at::Tensor latent_attention(const LatentAttention& block, const at::Tensor& states);
 
-/// The mean over each sequence's pooled positions, summed in float32 (float64 for float64): [B, H].
-/// A sequence with no pooled position gives zeros.
-at::Tensor mean_pool(const at::Tensor& states, const TokenBatch& batch);
-
-/// The state of each sequence's last position: [B, H]. A sequence with no pooled position gives zeros.
-at::Tensor last_token_pool(const at::Tensor& states, const TokenBatch& batch);
+/// states [T, H] and where its sequences and pooled positions lie to [B, n H]: the n poolings side by side,
+/// in float32 (float64 for float64). A sequence with no pooled position gives zeros, save for cls.
+/// latent_attention is a mean here: the states come from `latent_attention`.
+at::Tensor pool(const std::vector<Pooling>& poolings, const at::Tensor& states, const TokenBatch& batch);
 
 }  // namespace decovec
