@@ -10,13 +10,6 @@ struct Options {
   bool json = false;
 };
 
-// "mean", or "mean, max" for vectors side by side.
-std::string pooling_names(const std::vector<Pooling>& pooling) {
-  std::vector<std::string_view> names;
-  for (Pooling one : pooling) names.push_back(name_of(one));
-  return fmt::format("{}", fmt::join(names, ", "));
-}
-
 std::string describe(const Normalize&) { return "Normalize"; }
 std::string describe(const Dense& dense) {
   return fmt::format("Dense {} to {}, {}", dense.weight.size(1), dense.weight.size(0), dense.activation);
@@ -42,7 +35,7 @@ OrderedJson facts(const Embedder& model, const ModelOptions& options) {
   json["family"] = config.family;
   json["attention"] = name_of(config.attention);
   json["sliding_window"] = config.sliding_window ? OrderedJson(*config.sliding_window) : OrderedJson();
-  json["pooling"] = pooling_names(model.pooling);
+  json["pooling"] = name_of(model.pooling);
   if (model.latents) {
     json["latents"] = model.latents->config.latents;
     json["latent_heads"] = model.latents->config.heads;

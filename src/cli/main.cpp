@@ -17,7 +17,8 @@ Examples:
 
 'decovec COMMAND --help' tells more.)";
 
-constexpr const char* kNoCommand = "expected a command: embed, tokenize, train, evaluate, search or info";
+constexpr const char* kNoCommand =
+    "expected a command: embed, tokenize, train, evaluate, search, info or verify";
 
 int wrong_usage(const std::string& message, const std::string& command) {
   cli::log_error(fmt::format("{}; see '{} --help'", message, command));
@@ -46,7 +47,8 @@ int run(int argc, char** argv) {
   program.require_subcommand(0, 1);  // none is told below
   const std::vector<cli::Run> runs = {cli::add_embed(program),  cli::add_tokenize(program),
                                       cli::add_train(program),  cli::add_evaluate(program),
-                                      cli::add_search(program), cli::add_info(program)};
+                                      cli::add_search(program), cli::add_info(program),
+                                      cli::add_verify(program)};
   const std::vector<CLI::App*> commands = program.get_subcommands([](CLI::App*) { return true; });
   const auto chosen = [&]() -> const CLI::App* {
     const auto parsed = program.get_subcommands();

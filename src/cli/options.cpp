@@ -88,10 +88,13 @@ void add_text_options(CLI::App& command, TextOptions& options) {
                   "Columns kept of each vector, which is then normalised again [the model's, as they are]")
       ->check(CLI::Range(int64_t{1}, kMost))
       ->option_text("N");
-  command
-      .add_option("--batch-tokens", options.batch_tokens, "Tokens computed at once: memory, not the result")
+  add_batch_option(command, options.batch_tokens);
+}
+
+void add_batch_option(CLI::App& command, int64_t& batch_tokens) {
+  command.add_option("--batch-tokens", batch_tokens, "Tokens computed at once: memory, not the result")
       ->check(CLI::Range(int64_t{1}, kMost))
-      ->option_text(fmt::format("N [{}]", options.batch_tokens));
+      ->option_text(fmt::format("N [{}]", batch_tokens));
 }
 
 Embedder load_model(const ModelOptions& options) {

@@ -21,6 +21,7 @@ Run add_train(CLI::App& program);
 Run add_evaluate(CLI::App& program);
 Run add_search(CLI::App& program);
 Run add_info(CLI::App& program);
+Run add_verify(CLI::App& program);
 
 /// Which folder to load, and as what.
 struct ModelOptions {
@@ -48,6 +49,9 @@ void add_input_option(CLI::App& command, std::filesystem::path& input);
 void add_sequence_options(CLI::App& command, TextOptions& options);
 /// Adds the same, --dimensions and --batch-tokens.
 void add_text_options(CLI::App& command, TextOptions& options);
+
+/// Adds --batch-tokens.
+void add_batch_option(CLI::App& command, int64_t& batch_tokens);
 
 /// Loads the folder and never draws weights.
 Embedder load_model(const ModelOptions& options);

@@ -114,6 +114,12 @@ std::string_view name_of(Pooling pooling) {
   return "";
 }
 
+std::string name_of(const std::vector<Pooling>& pooling) {
+  std::string names;
+  for (Pooling one : pooling) names += fmt::format("{}{}", names.empty() ? "" : ", ", name_of(one));
+  return names;
+}
+
 const std::vector<Pooling>& all_poolings() {
   static const std::vector<Pooling> list = [] {
     std::vector<Pooling> values;

@@ -55,18 +55,6 @@ std::string schedule_name(Schedule schedule) {
   return "";
 }
 
-std::string pooling_name(Pooling pooling) {
-  switch (pooling) {
-    case Pooling::mean:
-      return "mean";
-    case Pooling::last_token:
-      return "last_token";
-    case Pooling::latent_attention:
-      return "latent_attention";
-  }
-  return "";
-}
-
 // Every file below a folder: JSON that is small enough to be told, else a hash.
 OrderedJson files_below(const fs::path& folder) {
   constexpr size_t kMostBytes = 16384;
@@ -93,7 +81,7 @@ OrderedJson fingerprint(const Recipe& recipe, const std::map<std::string, Datase
       {"seed", recipe.seed},
       {"dtype", c10::toString(model.dtype())},
       {"attention", model.transformer.config.attention == Attention::causal ? "causal" : "bidirectional"},
-      {"pooling", pooling_name(model.pooling)},
+      {"pooling", name_of(model.pooling)},
       {"bos", model.rule.bos},
       {"eos", static_cast<int>(model.rule.eos)},
       {"instruction", static_cast<int>(model.rule.instruction)},

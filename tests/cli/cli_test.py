@@ -312,6 +312,25 @@ class Embed(Case):
         # weights that the folder does not have are never made up
         self.refused(self.embed("--pooling", "latent_attention", stdin=text), "latent")
 
+    def test_dimensions(self):
+        whole = rows_of(self.embed(stdin="one\ntwo")[1])
+        status, out, err = self.embed("--dimensions", 5, stdin="one\ntwo")
+        self.assertEqual((status, err), (0, ""))
+        for row, cut in zip(whole, rows_of(out), strict=True):
+            norm = math.sqrt(sum(value * value for value in row[:5]))
+            self.assertEqual(len(cut), 5)
+            for value, expected in zip(cut, row):
+                self.assertAlmostEqual(value, expected / norm, places=6)
+        self.assertEqual(self.embed("--dimensions", 5, "--output", self.folder / "v.npy", stdin="")[0], 0)
+        self.assertEqual(read_npy(self.folder / "v.npy"), ([], 5))
+        self.refused(self.embed("--dimensions", 33, stdin="one"), "--dimensions", "32", "33")
+        corpus = self.folder / "corpus.txt"
+        corpus.write_text("one\ntwo\n")
+        search = ["search", "--model", self.model, "--corpus", corpus, "--top", 1]
+        status, out, err = decovec(*search, "--dimensions", 5, stdin="one")
+        self.assertEqual((status, out.split()[:4], err), (0, ["one", "1", "1.0000", "one"], ""))
+        self.refused(decovec(*search, "--dimensions", 33, stdin="one"), "--dimensions")
+
     def test_a_plain_decoder_needs_a_pooling(self):
         decoder = self.folder / "decoder"
         shutil.copytree(self.model, decoder, ignore=shutil.ignore_patterns("1_*", "2_*", "modules.json", "*sentence*"))

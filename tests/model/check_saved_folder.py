@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.base.modules import Normalize
+from sentence_transformers.base.modules import Dense, Normalize
 from transformers import AutoModel, AutoTokenizer
 
 TOLERANCE = 1e-5
@@ -73,7 +73,7 @@ def main():
              for what, size in (("alone", 1), ("in one batch", len(rows)))}
     default = model.default_prompt_name and model.prompts[model.default_prompt_name]
     plain = [i for i, row in enumerate(rows) if not (row["prompt"] if row.get("prompt") is not None else default)]
-    if plain:
+    if plain and model[1].pooling_mode in ("mean", "lasttoken") and not any(isinstance(m, Dense) for m in model):
         normalize = any(isinstance(module, Normalize) for module in model)
         texts = [rows[i]["text"] for i in plain]
         vectors = transformers_vectors(arguments.folder, texts, model[1].pooling_mode, normalize)

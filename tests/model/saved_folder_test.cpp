@@ -82,6 +82,24 @@ std::vector<NamedModel> models() {
       {"last token, bidirectional, default prompt",
        small_model(Pooling::last_token, Attention::bidirectional)},
   };
+  list.push_back(
+      {"two poolings, Dense twice, truncated", small_model(Pooling::mean, Attention::bidirectional)});
+  list.push_back(
+      {"poolings in an order that flags cannot say", small_model(Pooling::mean, Attention::causal)});
+  Embedder& dense = list[5].model;
+  dense.pooling = {Pooling::max, Pooling::weighted_mean};
+  const auto random = [](const char* name, std::vector<int64_t> shape) {
+    return random_normal(RandomKey(9).with(name), shape, 0.2);
+  };
+  dense.heads = {Dense{.activation = "GELU",
+                       .weight = random("first", {48, 64}),
+                       .bias = random("bias", {48}),
+                       .use_residual = true,
+                       .residual = random("residual", {48, 64})},
+                 Dense{.activation = "Identity", .weight = random("second", {24, 48})}, Normalize{},
+                 Truncation{16}};
+  dense.similarity_fn = "dot";
+  list[6].model.pooling = {Pooling::last_token, Pooling::cls, Pooling::mean_sqrt_len};
   list[2].model.rule.instruction = InstructionPooling::sentence_transformers;
   list[2].model.heads.clear();
   list[4].model.default_prompt = "query";
@@ -105,6 +123,7 @@ TEST(SavedFolder, LoadsAsItWasAndSavesTheSameBytes) {
     EXPECT_EQ(again.rule.eos, model.rule.eos);
     EXPECT_EQ(again.rule.instruction, model.rule.instruction);
     EXPECT_EQ(again.heads.size(), model.heads.size());
+    EXPECT_EQ(again.pooling, model.pooling);
     again.save(folder.path() / "second");
     EXPECT_EQ(files_of(folder.path() / "first"), files_of(folder.path() / "second"));
   }

@@ -26,6 +26,8 @@ enum class Pooling {
 
 /// The enumerator's name: "mean", "last_token", ...
 std::string_view name_of(Pooling pooling);
+/// "mean", or "mean, max" for vectors side by side.
+std::string name_of(const std::vector<Pooling>& pooling);
 /// All of them, in the order of the enumeration.
 const std::vector<Pooling>& all_poolings();
 
