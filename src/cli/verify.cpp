@@ -5,7 +5,7 @@
 #include "cli/options.hpp"
 #include "cli/terminal.hpp"
 #include "io/error.hpp"
-#include "io/json.hpp"
+#include "io/json_keys.hpp"
 
 namespace decovec::cli {
 namespace {

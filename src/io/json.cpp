@@ -193,12 +193,6 @@ int64_t JsonObject::integer_or(const std::string& key, int64_t fallback, int64_t
   return has(key) ? integer(key, minimum, maximum) : fallback;
 }
 
-void refuse_unknown_keys(const JsonObject& object, const std::set<std::string>& known) {
-  for (const auto& [key, value] : object.raw().items())
-    if (!known.contains(key))
-      fail("{}: '{}': {} is not a key that decovec knows", object.where(), key, shown(value));
-}
-
 JsonObject JsonObject::object(const std::string& key) const {
   const Json& value = at(key, "an object");
   if (!value.is_object()) mismatch(key, "an object", value);

@@ -4,7 +4,6 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <optional>
-#include <set>
 #include <string>
 #include <string_view>
 
@@ -53,9 +52,6 @@ class JsonObject {
   Json json_;
   std::string where_;
 };
-
-/// Throws std::runtime_error "config.json: 'key': ..." for a key that is none of `known`.
-void refuse_unknown_keys(const JsonObject& object, const std::set<std::string>& known);
 
 /// A short rendering of a value for error messages (at most 60 characters).
 std::string shown(const Json& json);
