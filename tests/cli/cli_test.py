@@ -327,8 +327,12 @@ class Embed(Case):
         corpus = self.folder / "corpus.txt"
         corpus.write_text("one\ntwo\n")
         search = ["search", "--model", self.model, "--corpus", corpus, "--top", 1]
+        side = lambda name: rows_of(self.embed("--dimensions", 5, "--prompt-name", name, stdin="one\ntwo")[1])
+        cosines = [sum(q * d for q, d in zip(side("query")[0], row)) for row in side("document")]
+        best = "one" if cosines[0] > cosines[1] else "two"
         status, out, err = decovec(*search, "--dimensions", 5, stdin="one")
-        self.assertEqual((status, out.split()[:4], err), (0, ["one", "1", "1.0000", "one"], ""))
+        self.assertEqual((status, out.split()[:2], out.split()[3], err), (0, ["one", "1"], best, ""))
+        self.assertAlmostEqual(float(out.split()[2]), max(cosines), places=3)
         self.refused(decovec(*search, "--dimensions", 33, stdin="one"), "--dimensions")
 
     def test_a_plain_decoder_needs_a_pooling(self):

@@ -100,7 +100,7 @@ class Documents(unittest.TestCase):
                 result = self.run_shell(command)
                 self.assertEqual(result.returncode, 0, f"{command}\n{result.stdout}{result.stderr}")
                 ran += 1
-        self.assertEqual(ran, 7)
+        self.assertEqual(ran, 8)
         self.assertTrue((self.folder / "vectors.npy").is_file())
         self.assertTrue((self.folder / "trained/config.json").is_file())
 
