@@ -288,9 +288,9 @@ TEST_F(RecipeTest, ErrorsNameFileLinePlaceAndExpectation) {
             "--set stage.blend.batch_size=1099511627776: stage 'blend': 'batch_size': expected an integer "
             "from 1 to "
             "1048576, got 1099511627776");
-  EXPECT_EQ(
-      error(replaced(whole, "pooling = \"mean\"", "pooling = 3")),
-      "r.toml:4: embedder: 'pooling': expected \"mean\" or \"last_token\" or \"latent_attention\", got 3");
+  EXPECT_EQ(error(replaced(whole, "pooling = \"mean\"", "pooling = 3")),
+            "r.toml:4: embedder: 'pooling': expected \"mean\" or \"last_token\" or \"latent_attention\" or "
+            "\"cls\" or \"max\" or \"mean_sqrt_len\" or \"weighted_mean\", got 3");
   EXPECT_EQ(error(replaced(whole, "[embedder]", "dtype = \"float16\"\n[embedder]")),
             "r.toml:3: 'dtype': expected \"float32\" or \"bfloat16\", got \"float16\"");
   EXPECT_EQ(error(replaced(whole, "[embedder]", "seed = -1\n[embedder]")),
