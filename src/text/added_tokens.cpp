@@ -1,51 +1,58 @@
 #include "text/added_tokens.hpp"
 
 #include <algorithm>
-#include <array>
 #include <utility>
+
+#include "text/last_character.hpp"
+#include "text/unicode.hpp"
 
 namespace decovec {
 namespace {
 
-// Unicode's White_Space, in UTF-8.
-constexpr std::array<std::string_view, 25> kWhiteSpace = {
-    "\t",           "\n",           "\v",           "\f",           "\r",           " ",
-    "\xc2\x85",     "\xc2\xa0",     "\xe1\x9a\x80", "\xe2\x80\x80", "\xe2\x80\x81", "\xe2\x80\x82",
-    "\xe2\x80\x83", "\xe2\x80\x84", "\xe2\x80\x85", "\xe2\x80\x86", "\xe2\x80\x87", "\xe2\x80\x88",
-    "\xe2\x80\x89", "\xe2\x80\x8a", "\xe2\x80\xa8", "\xe2\x80\xa9", "\xe2\x80\xaf", "\xe2\x81\x9f",
-    "\xe3\x80\x80"};
-
-std::string_view without_spaces_before(std::string_view text) {
-  for (;;) {
-    const auto space =
-        std::find_if(kWhiteSpace.begin(), kWhiteSpace.end(), [&](auto s) { return text.starts_with(s); });
-    if (space == kWhiteSpace.end()) return text;
-    text.remove_prefix(space->size());
-  }
+bool is_in(CharacterSet set, std::string_view text, size_t at) {
+  return is_in(set, next_code_point(text, at));
 }
 
-std::string_view without_spaces_after(std::string_view text) {
-  for (;;) {
-    const auto space =
-        std::find_if(kWhiteSpace.begin(), kWhiteSpace.end(), [&](auto s) { return text.ends_with(s); });
-    if (space == kWhiteSpace.end()) return text;
-    text.remove_suffix(space->size());
+// Where the white space begins that ends at `end`, and not before `limit`.
+size_t begin_of_spaces(std::string_view text, size_t limit, size_t end) {
+  while (end > limit) {
+    const size_t last = begin_of_last_character(text.substr(0, end));
+    if (!is_in(CharacterSet::white_space, text, last)) break;
+    end = last;
   }
+  return end;
 }
 
-size_t first_byte(std::string_view text) { return static_cast<unsigned char>(text.front()); }
+size_t end_of_spaces(std::string_view text, size_t begin) {
+  while (begin < text.size()) {
+    size_t next = begin;
+    if (!is_in(CharacterSet::white_space, next_code_point(text, next))) break;
+    begin = next;
+  }
+  return begin;
+}
+
+bool inside_word(std::string_view text, size_t begin, size_t end) {
+  return (begin > 0 && is_in(CharacterSet::word, text, begin_of_last_character(text.substr(0, begin)))) ||
+         (end < text.size() && is_in(CharacterSet::word, text, end));
+}
+
+std::vector<std::string_view> contents(const std::vector<AddedToken>& tokens) {
+  std::vector<std::string_view> contents;
+  for (const AddedToken& token : tokens) contents.push_back(token.content);
+  return contents;
+}
+
+std::vector<AddedToken> sorted_by_id(std::vector<AddedToken> tokens) {
+  std::sort(tokens.begin(), tokens.end(), [](const auto& a, const auto& b) { return a.id < b.id; });
+  return tokens;
+}
 
 }  // namespace
 
-AddedTokens::AddedTokens(std::vector<AddedToken> tokens) : tokens_(std::move(tokens)), by_first_byte_(256) {
-  std::sort(tokens_.begin(), tokens_.end(), [](const auto& a, const auto& b) { return a.id < b.id; });
-  for (size_t i = 0; i < tokens_.size(); ++i) {
-    index_[tokens_[i].id] = i;
-    by_first_byte_[first_byte(tokens_[i].content)].push_back(i);
-  }
-  for (auto& places : by_first_byte_)
-    std::sort(places.begin(), places.end(),
-              [&](size_t a, size_t b) { return tokens_[a].content.size() > tokens_[b].content.size(); });
+AddedTokens::AddedTokens(std::vector<AddedToken> tokens)
+    : tokens_(sorted_by_id(std::move(tokens))), matcher_(contents(tokens_)) {
+  for (size_t i = 0; i < tokens_.size(); ++i) index_[tokens_[i].id] = i;
 }
 
 const AddedToken* AddedTokens::find(int64_t id) const {
@@ -53,29 +60,29 @@ const AddedToken* AddedTokens::find(int64_t id) const {
   return found == index_.end() ? nullptr : &tokens_[found->second];
 }
 
-const AddedToken* AddedTokens::longest_at(std::string_view text, size_t position) const {
-  const std::string_view rest = text.substr(position);
-  for (const size_t place : by_first_byte_[first_byte(rest)])
-    if (rest.starts_with(tokens_[place].content)) return &tokens_[place];
-  return nullptr;
-}
-
 void AddedTokens::split(std::string_view text, const std::function<void(std::string_view)>& on_stretch,
                         const std::function<void(const AddedToken&)>& on_token) const {
-  size_t done = 0;  // where the stretch that is not given out yet begins
-  for (size_t position = 0; position < text.size();) {
-    const AddedToken* token = longest_at(text, position);
-    if (token == nullptr) {
-      ++position;
-      continue;
+  const std::vector<PatternMatcher::Match> matches = matcher_.longest_at_each_place(text);
+  size_t done = 0;        // where the stretch that is not given out yet begins
+  size_t next = 0;        // where the next token may begin: tokens do not overlap
+  size_t spaces_end = 0;  // of the white space that was passed last
+  for (auto match = matches.rbegin(); match != matches.rend(); ++match) {
+    if (match->begin < next) continue;
+    const AddedToken& token = tokens_[match->pattern];
+    size_t begin = match->begin, end = begin + token.content.size();
+    next = end;
+    if (token.single_word && inside_word(text, begin, end)) continue;
+    if (token.lstrip) begin = std::max(begin_of_spaces(text, done, begin), done);
+    if (token.rstrip) {
+      // Remembered, as a token of white space may stand at each place of a long run of it.
+      if (spaces_end < end) spaces_end = end_of_spaces(text, end);
+      end = spaces_end;
     }
-    // White space swallowed by one token is not there for the next; tokens are found in the text as it was.
-    size_t begin = position, end = position + token->content.size();
-    position = end;
-    if (token->lstrip) begin = without_spaces_after(text.substr(0, begin)).size();
-    if (token->rstrip) end = text.size() - without_spaces_before(text.substr(end)).size();
     if (begin > done) on_stretch(text.substr(done, begin - done));
-    on_token(*token);
+    // A token of white space that another took along whole is not there any more, if it looks to its left.
+    if (begin < end) on_token(token);
+    // Tokens are found in the text as it was: one inside the white space that another took along is found
+    // too, and what follows it is given out again, as the library does.
     done = end;
   }
   if (done < text.size()) on_stretch(text.substr(done));

@@ -7,22 +7,29 @@
 #include <unordered_map>
 #include <vector>
 
+#include "text/pattern_matcher.hpp"
+
 namespace decovec {
 
 struct AddedToken {
   std::string content;
   int64_t id = 0;
+  bool single_word = false;             ///< only where no word character stands beside it
   bool lstrip = false, rstrip = false;  ///< takes the white space before, after it along
+  bool normalized = false;              ///< looked for in the normalized text, and its content normalized
   bool special = true;                  ///< stands for no text
+
+  bool operator==(const AddedToken&) const = default;
 };
 
 /// A fixed set of tokens with distinct contents and ids.
 class AddedTokens {
  public:
-  explicit AddedTokens(std::vector<AddedToken> tokens);
+  explicit AddedTokens(std::vector<AddedToken> tokens = {});
 
-  /// Cuts a text into the tokens found (at each position from the left the longest, as transformers does) and
-  /// the stretches between them, none of them empty, in order.
+  /// Cuts a text into the tokens found (from the left, at each place the longest one; a single_word token
+  /// beside a word character is passed over) and the stretches between them, none of them empty, in order, as
+  /// the Hugging Face tokenizers library does. `text` must be UTF-8. Time is linear in the text.
   void split(std::string_view text, const std::function<void(std::string_view stretch)>& on_stretch,
              const std::function<void(const AddedToken&)>& on_token) const;
 
@@ -31,11 +38,9 @@ class AddedTokens {
   const std::vector<AddedToken>& by_id() const { return tokens_; }
 
  private:
-  const AddedToken* longest_at(std::string_view text, size_t position) const;
-
-  std::vector<AddedToken> tokens_;                  // by id
-  std::unordered_map<int64_t, size_t> index_;       // id to place in tokens_
-  std::vector<std::vector<size_t>> by_first_byte_;  // 256 lists of places in tokens_, longest content first
+  std::vector<AddedToken> tokens_;             // by id
+  std::unordered_map<int64_t, size_t> index_;  // id to place in tokens_
+  PatternMatcher matcher_;                     // of the contents, by place in tokens_
 };
 
 }  // namespace decovec

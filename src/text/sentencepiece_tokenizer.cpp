@@ -5,8 +5,8 @@
 #include <sentencepiece_processor.h>
 #include <utility>
 
-#include "decovec/io/lines.hpp"
 #include "io/error.hpp"
+#include "text/text_input.hpp"
 #include "text/tokenizer_folder.hpp"
 
 // Exported by the sentencepiece library, but in none of the headers that Debian ships.
@@ -16,9 +16,6 @@ void SetMinLogLevel(int level);
 
 namespace decovec {
 namespace {
-
-// sentencepiece counts bytes in an int, up to three (and eight more of bookkeeping) for each one of the text.
-constexpr size_t kMaxTextBytes = size_t{1} << 28;
 
 void silence_sentencepiece() {
   constexpr int kFatal = 3;
@@ -54,10 +51,7 @@ SentencePieceTokenizer::~SentencePieceTokenizer() = default;
 
 std::vector<int64_t> SentencePieceTokenizer::ids(std::string_view text) const {
   return at_boundary("Tokenizer::ids", [&] {
-    if (text.size() > kMaxTextBytes)
-      reject("Tokenizer::ids: expected a text of at most {} bytes, got {}; cut it", kMaxTextBytes,
-             text.size());
-    if (!is_utf8(text)) reject("Tokenizer::ids: expected UTF-8, got other bytes; convert the text");
+    check_text(text);
     std::vector<int64_t> ids;
     std::vector<int> pieces;
     added_.split(

@@ -3,7 +3,9 @@
 #include "io/error.hpp"
 #include "io/file.hpp"
 #include "io/json.hpp"
+#include "text/json_tokenizer.hpp"
 #include "text/sentencepiece_tokenizer.hpp"
+#include "text/tokenizer_json.hpp"
 
 namespace decovec {
 
@@ -11,44 +13,24 @@ namespace fs = std::filesystem;
 
 namespace {
 
-// BOS and EOS as the template of tokenizer.json puts them around a text; the rule stays as it is without a
-// template.
-void read_template(const JsonObject& tokenizer, SequenceRule& rule) {
-  if (!tokenizer.has("post_processor")) return;
-  const JsonObject processor = tokenizer.object("post_processor");
-  if (processor.string("type") != "TemplateProcessing") return;
-  std::string order;  // B for a token before the text, T for the text, E for a token after it
-  const Json parts = processor.raw().value("single", Json());
-  for (const Json& part : parts.is_array() ? parts : Json::array()) {
-    if (part.contains("Sequence")) {
-      order += 'T';
-    } else {
-      order += order.find('T') == std::string::npos ? 'B' : 'E';
-    }
-  }
-  if (order != "T" && order != "BT" && order != "TE" && order != "BTE") {
-    fail("{}: 'single': expected a text with at most one token before and one after it, got {}",
-         processor.where(), shown(parts));
-  }
-  rule.bos = order.starts_with('B');
-  rule.eos = order.ends_with('E') ? EndOfText::kept : EndOfText::none;
+// Whether transformers 4 built the template anew from add_bos_token and add_eos_token, as models of these
+// classes were trained: the classes of Llama, Gemma and Cohere, and tokenizers of a model's own code.
+bool flags_decide(const JsonObject& config) {
+  const std::string type = config.string("tokenizer_class", "Llama");
+  return type.starts_with("Llama") || type.starts_with("CodeLlama") || type.starts_with("Gemma") ||
+         type.starts_with("Cohere") || config.has("auto_map");
 }
 
 }  // namespace
 
 std::shared_ptr<const Tokenizer> Tokenizer::load(const fs::path& folder) {
   return at_boundary("Tokenizer::load", [&]() -> std::shared_ptr<const Tokenizer> {
+    if (fs::exists(folder / "tokenizer.json")) return std::make_shared<JsonTokenizer>(folder);
     const fs::path file = folder / "tokenizer.model";
-    if (!fs::exists(file)) {
-      if (fs::exists(folder / "tokenizer.json"))
-        fail(
-            "{}: found tokenizer.json, expected tokenizer.model (sentencepiece), the only kind of tokenizer "
-            "that decovec reads",
-            folder.string());
-      fail("{}: no tokenizer.model (sentencepiece) in this folder", folder.string());
-    }
+    if (!fs::exists(file))
+      fail("{}: no tokenizer.json and no tokenizer.model in this folder", folder.string());
     auto model = parse_sentencepiece_model(read_file(file), file.string());
-    auto tokens = read_special_tokens(folder, model);
+    auto tokens = read_special_tokens(folder, base_vocabulary(model));
     return std::make_shared<SentencePieceTokenizer>(std::move(model), std::move(tokens), file.string());
   });
 }
@@ -71,12 +53,26 @@ SequenceRule read_sequence_rule(const fs::path& folder, const SequenceRule& unst
     constexpr int64_t kNoLimit = int64_t{1} << 30;
     if (config.number("model_max_length", static_cast<double>(kNoLimit)) < static_cast<double>(kNoLimit))
       rule.max_length = config.integer("model_max_length", 1, kNoLimit);
-    if (config.has("add_bos_token") || config.has("add_eos_token")) {
-      rule.bos = config.boolean("add_bos_token", true);
-      rule.eos = config.boolean("add_eos_token", false) ? EndOfText::kept : EndOfText::none;
-    } else if (fs::exists(folder / "tokenizer.json")) {
-      read_template(JsonObject::read(folder / "tokenizer.json"), rule);
+    if (const std::string side = config.string("truncation_side", "right"); side != "right")
+      fail("{}: 'truncation_side': expected right, the only side that decovec cuts, got {}", config.where(),
+           side);
+    const bool bos_flag = config.has("add_bos_token"), eos_flag = config.has("add_eos_token");
+    Template around;
+    if (const fs::path json = folder / "tokenizer.json"; fs::exists(json)) {
+      const TokenizerJsonFrame frame = parse_tokenizer_json_frame(read_file(json), json.string());
+      around = frame.around.value_or(Template{});
+      if (frame.max_length && !config.has("model_max_length")) rule.max_length = *frame.max_length;
+      rule.bos = around.before.has_value();
+      rule.eos = around.after ? EndOfText::kept : EndOfText::none;
+    } else if (bos_flag || eos_flag) {
+      rule.bos = true;
+      rule.eos = EndOfText::none;
     }
+    const auto flagged = [&](const char* flag, const std::optional<TemplateToken>& in_template) {
+      return config.boolean(flag, false) || (in_template && !flags_decide(config));
+    };
+    if (bos_flag) rule.bos = flagged("add_bos_token", around.before);
+    if (eos_flag) rule.eos = flagged("add_eos_token", around.after) ? EndOfText::kept : EndOfText::none;
     return rule;
   });
 }

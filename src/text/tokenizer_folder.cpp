@@ -8,6 +8,7 @@
 #include "io/file.hpp"
 #include "io/json.hpp"
 #include "text/bpe_merges.hpp"
+#include "text/post_processor.hpp"
 
 namespace decovec {
 namespace {
@@ -55,45 +56,17 @@ void check_expressible(const SentencePieceModel& model) {
   }
 }
 
-// The tokens around a text.
-struct Template {
-  std::vector<AddedToken> before, after;
-};
-
 Template template_of(const SentencePieceTokenizer& tokenizer, const SequenceRule& rule) {
   const auto token = [&](std::optional<int64_t> id, std::string_view what) {
     const AddedToken* found = id ? tokenizer.added_tokens().find(*id) : nullptr;
     if (found == nullptr)
       reject("save_tokenizer: the rule asks for {}, which the tokenizer does not have", what);
-    return *found;
+    return TemplateToken{found->content, found->id};
   };
   Template result;
-  if (rule.bos) result.before.push_back(token(tokenizer.bos(), "BOS"));
-  if (rule.eos == EndOfText::kept) result.after.push_back(token(tokenizer.eos(), "EOS"));
+  if (rule.bos) result.before = token(tokenizer.bos(), "BOS");
+  if (rule.eos == EndOfText::kept) result.after = token(tokenizer.eos(), "EOS");
   return result;
-}
-
-OrderedJson post_processor(const Template& around) {
-  OrderedJson specials = OrderedJson::object();
-  const auto sequence = [&](std::string_view which, int type) {
-    OrderedJson parts = OrderedJson::array();
-    const auto add = [&](const std::vector<AddedToken>& tokens) {
-      for (const AddedToken& token : tokens) {
-        parts.push_back({{"SpecialToken", {{"id", token.content}, {"type_id", type}}}});
-        specials[token.content] = {{"id", token.content},
-                                   {"ids", OrderedJson::array({token.id})},
-                                   {"tokens", OrderedJson::array({token.content})}};
-      }
-    };
-    add(around.before);
-    parts.push_back({{"Sequence", {{"id", which}, {"type_id", type}}}});
-    add(around.after);
-    return parts;
-  };
-  const OrderedJson single = sequence("A", 0);
-  OrderedJson pair = single;
-  for (const OrderedJson& part : sequence("B", 1)) pair.push_back(part);
-  return {{"type", "TemplateProcessing"}, {"single", single}, {"pair", pair}, {"special_tokens", specials}};
 }
 
 OrderedJson bpe(const SentencePieceModel& model) {
@@ -119,8 +92,9 @@ OrderedJson bpe(const SentencePieceModel& model) {
 }
 
 OrderedJson flags(const AddedToken& token) {
-  return {{"content", token.content}, {"single_word", false}, {"lstrip", token.lstrip},
-          {"rstrip", token.rstrip},   {"normalized", false},  {"special", token.special}};
+  return {{"content", token.content}, {"single_word", token.single_word},
+          {"lstrip", token.lstrip},   {"rstrip", token.rstrip},
+          {"normalized", false},      {"special", token.special}};
 }
 
 OrderedJson tokenizer_json(const SentencePieceTokenizer& tokenizer, const Template& around) {
@@ -142,7 +116,7 @@ OrderedJson tokenizer_json(const SentencePieceTokenizer& tokenizer, const Templa
             {"normalizers",
              OrderedJson::array({{{"type", "Prepend"}, {"prepend", kSpace}}, replace(" ", kSpace)})}}},
           {"pre_tokenizer", nullptr},
-          {"post_processor", post_processor(around)},
+          {"post_processor", template_processing(around)},
           {"decoder",
            {{"type", "Sequence"},
             {"decoders",
@@ -201,7 +175,8 @@ void write_tokenizer_folder(const SentencePieceTokenizer& tokenizer, const Seque
   const OrderedJson special = special_tokens_map(tokenizer);
   write_file(folder / "tokenizer.model", tokenizer.model().bytes);
   write_json(folder / "tokenizer.json", json);
-  write_json(folder / "tokenizer_config.json", tokenizer_config(tokenizer, rule, special));
+  // Keys sorted, as transformers writes them and JsonTokenizer does.
+  write_json(folder / "tokenizer_config.json", OrderedJson(Json(tokenizer_config(tokenizer, rule, special))));
   write_json(folder / "special_tokens_map.json", special);
 }
 

@@ -89,11 +89,17 @@ TEST(RefusedFolder, BrokenConfigs) {
 
 TEST(RefusedFolder, NoFolderAndMissingFiles) {
   EXPECT_THROW(Embedder::load("/nowhere/at all"), std::runtime_error);
-  for (const char* file : {"config.json", "model.safetensors", "tokenizer.model", "1_Pooling/config.json"}) {
+  for (const char* file : {"config.json", "model.safetensors", "1_Pooling/config.json"}) {
     EXPECT_THAT(refusal("vectors", "st_mean",
                         [&](const ModelFolder& folder) { std::filesystem::remove(folder.path() / file); }),
                 HasSubstr(path(file).filename().string()));
   }
+  EXPECT_THAT(refusal("vectors", "st_mean",
+                      [&](const ModelFolder& folder) {
+                        std::filesystem::remove(folder.path() / "tokenizer.json");
+                        std::filesystem::remove(folder.path() / "tokenizer.model");
+                      }),
+              HasSubstr("no tokenizer.json and no tokenizer.model"));
 }
 
 // The stored tensors of the folder, changed by `edit` and written again.

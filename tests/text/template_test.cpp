@@ -1,66 +1,102 @@
-#include <filesystem>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include "decovec/text/tokenizer.hpp"
-#include "io/file.hpp"
+#include "text/fixture.hpp"
 
 namespace decovec {
 namespace {
 
-namespace fs = std::filesystem;
-
-// The rule of a folder that holds these files (none where empty).
-SequenceRule rule_of(const std::string& config, const std::string& single) {
-  struct Folder {
-    fs::path path = fs::temp_directory_path() / ("decovec-template-" + std::to_string(getpid()));
-    Folder() { fs::create_directories(path); }
-    ~Folder() { fs::remove_all(path); }
-  } folder;
-  if (!config.empty()) write_file(folder.path / "tokenizer_config.json", config);
-  if (!single.empty()) {
-    write_file(folder.path / "tokenizer.json",
-               R"({"post_processor": {"type": "TemplateProcessing", "single": )" + single + "}}");
-  }
-  return read_sequence_rule(folder.path, {.max_length = 99});
+// The rule of a folder that holds these files (none where null).
+SequenceRule rule_of(const Json& config, const Json& processor, const Json& truncation = nullptr) {
+  const TemporaryFolder folder;
+  if (!config.is_null()) put(folder / "tokenizer_config.json", config.dump());
+  if (!processor.is_null())
+    put(folder / "tokenizer.json", Json{{"post_processor", processor}, {"truncation", truncation}}.dump());
+  return read_sequence_rule(folder.path(), {.max_length = 99});
 }
 
-constexpr const char* kBos = R"({"SpecialToken": {"id": "<s>", "type_id": 0}})";
-constexpr const char* kText = R"({"Sequence": {"id": "A", "type_id": 0}})";
-constexpr const char* kEos = R"({"SpecialToken": {"id": "</s>", "type_id": 0}})";
-
-std::string list(const std::vector<const char*>& parts) {
-  std::string text;
-  for (const char* part : parts) {
-    if (!text.empty()) text += ',';
-    text += part;
+// A TemplateProcessing of these parts: "A" is the text, the others are tokens.
+Json template_of(const std::vector<std::string>& parts) {
+  Json single = Json::array(), tokens = Json::object();
+  for (const std::string& part : parts) {
+    single.push_back({{part == "A" ? "Sequence" : "SpecialToken", {{"id", part}, {"type_id", 0}}}});
+    if (part != "A") tokens[part] = {{"id", part}, {"ids", {tokens.size()}}, {"tokens", {part}}};
   }
-  return '[' + text + ']';
+  return {{"type", "TemplateProcessing"}, {"single", single}, {"special_tokens", tokens}};
+}
+
+std::string shown_rule(const SequenceRule& rule) {
+  return std::string(rule.bos ? "<" : "") + "A" + (rule.eos == EndOfText::kept ? ">" : "");
 }
 
 TEST(SequenceRuleOfAFolder, FollowsTheTemplateWhereNoFlagStands) {
-  const SequenceRule both = rule_of("{}", list({kBos, kText, kEos}));
-  EXPECT_TRUE(both.bos);
-  EXPECT_EQ(both.eos, EndOfText::kept);
-  EXPECT_EQ(both.max_length, 99);
-  const SequenceRule after = rule_of("", list({kText, kEos}));
-  EXPECT_FALSE(after.bos);
-  EXPECT_EQ(after.eos, EndOfText::kept);
-  const SequenceRule none = rule_of("{}", list({kText}));
-  EXPECT_FALSE(none.bos);
-  EXPECT_EQ(none.eos, EndOfText::none);
+  EXPECT_EQ(shown_rule(rule_of(Json::object(), template_of({"<s>", "A", "</s>"}))), "<A>");
+  EXPECT_EQ(rule_of(Json::object(), template_of({"A"})).max_length, 99);
+  EXPECT_EQ(shown_rule(rule_of(nullptr, template_of({"A", "</s>"}))), "A>");
+  EXPECT_EQ(shown_rule(rule_of(Json::object(), template_of({"A"}))), "A");
+  EXPECT_EQ(shown_rule(rule_of(Json::object(), {{"type", "ByteLevel"}})), "A");
+  // Llama-3's.
+  EXPECT_EQ(shown_rule(rule_of(Json::object(),
+                               {{"type", "Sequence"},
+                                {"processors", {{{"type", "ByteLevel"}}, template_of({"<s>", "A"})}}})),
+            "<A");
 }
 
-TEST(SequenceRuleOfAFolder, FlagsCountBeforeTheTemplate) {
-  const SequenceRule rule = rule_of(R"({"add_eos_token": true})", list({kBos, kText}));
-  EXPECT_TRUE(rule.bos);
-  EXPECT_EQ(rule.eos, EndOfText::kept);
+TEST(SequenceRuleOfAFolder, AFlagCountsForItsOwnEnd) {
+  const auto rule = [](const Json& config, const std::vector<std::string>& parts) {
+    return shown_rule(rule_of(config, template_of(parts)));
+  };
+  // e5-mistral: the template has no EOS, the flags that it was trained with do.
+  EXPECT_EQ(rule({{"tokenizer_class", "LlamaTokenizer"}, {"add_bos_token", true}, {"add_eos_token", true}},
+                 {"<s>", "A"}),
+            "<A>");
+  EXPECT_EQ(rule({{"add_eos_token", true}}, {"<s>", "A"}), "<A>");
+  // Qwen3-Embedding: no BOS by its flag, EOS by its template.
+  EXPECT_EQ(rule({{"tokenizer_class", "Qwen2Tokenizer"}, {"add_bos_token", false}}, {"A", "</s>"}), "A>");
+  // gte-Qwen2: a tokenizer of its own code adds EOS by the flag.
+  EXPECT_EQ(
+      rule({{"tokenizer_class", "Qwen2Tokenizer"}, {"add_eos_token", true}, {"auto_map", Json::object()}},
+           {"A"}),
+      "A>");
+  // A class that rebuilds its template takes a token away, another class does not look at the flag.
+  EXPECT_EQ(rule({{"tokenizer_class", "LlamaTokenizerFast"}, {"add_bos_token", false}}, {"<s>", "A", "</s>"}),
+            "A>");
+  EXPECT_EQ(rule({{"tokenizer_class", "GemmaTokenizer"}, {"add_eos_token", false}}, {"<s>", "A", "</s>"}),
+            "<A");
+  EXPECT_EQ(rule({{"tokenizer_class", "PreTrainedTokenizerFast"},
+                  {"add_bos_token", false},
+                  {"add_eos_token", false}},
+                 {"<s>", "A", "</s>"}),
+            "<A>");
+}
+
+TEST(SequenceRuleOfAFolder, TakesTheFilesTruncationWhereNoLengthStands) {
+  const Json truncation = {
+      {"direction", "Right"}, {"max_length", 64}, {"strategy", "LongestFirst"}, {"stride", 0}};
+  EXPECT_EQ(rule_of(nullptr, template_of({"A"}), truncation).max_length, 64);
+  EXPECT_EQ(rule_of({{"model_max_length", 32}}, template_of({"A"}), truncation).max_length, 32);
+  EXPECT_TRUE(has(message_of([] { rule_of({{"truncation_side", "left"}}, nullptr); }), "'truncation_side'"));
 }
 
 TEST(SequenceRuleOfAFolder, OtherTemplatesRefuse) {
-  EXPECT_THROW(rule_of("{}", list({kBos, kBos, kText})), std::runtime_error);
-  EXPECT_THROW(rule_of("{}", list({kBos})), std::runtime_error);
-  EXPECT_THROW(rule_of("{}", "7"), std::runtime_error);
+  const auto error = [](const Json& processor) {
+    return message_of([&] { rule_of(Json::object(), processor); });
+  };
+  for (const std::vector<std::string>& parts :
+       {std::vector<std::string>{"<s>", "<t>", "A"}, {"A", "<s>", "<t>"}, {"<s>"}, {}, {"A", "A"}})
+    EXPECT_TRUE(has(error(template_of(parts)), "at most one token before and one after it"));
+  Json none = template_of({"A"});
+  none["single"] = 7;
+  EXPECT_TRUE(has(error(none), "'single': expected the text $A"));
+  Json two = template_of({"<s>", "A"});
+  two["special_tokens"]["<s>"]["ids"] = {1, 2};
+  EXPECT_TRUE(has(error(two), "expected one of 'ids'"));
+  two["special_tokens"].erase("<s>");
+  EXPECT_TRUE(has(error(two), "'<s>' is missing"));
+  EXPECT_TRUE(
+      has(error({{"type", "RobertaProcessing"}}), "expected TemplateProcessing, ByteLevel or Sequence"));
+  EXPECT_TRUE(has(error({{"type", "Sequence"}, {"processors", {template_of({"A"}), template_of({"A"})}}}),
+                  "expected one TemplateProcessing at most"));
 }
 
 }  // namespace

@@ -71,7 +71,7 @@ TEST(Tokenizer, RefusesTokensThatContradictOthers) {
   const auto token = [](const char* content) { return Json{{"content", content}, {"special", true}}; };
   EXPECT_TRUE(has(error_of({{"800", token("<s>")}}), "token \"<s>\" has the ids 1 and 800"));
   EXPECT_TRUE(has(error_of({{"800", token("@@")}, {"801", token("@@")}}), "\"@@\" has the ids 800 and 801"));
-  EXPECT_TRUE(has(error_of({{"5", token("@@")}}), "id 5 belongs to \"<0x02>\" and to \"@@\""));
+  EXPECT_TRUE(has(error_of({{"5", token("@@")}}), "token \"@@\" has the id 5, expected 800"));
   EXPECT_TRUE(has(error_of({{"801", token("@@")}}), "has the id 801, expected 800"));
   EXPECT_TRUE(has(error_of({{"800", token("")}}), "has no content"));
   EXPECT_TRUE(has(error_of({{"eight", token("@@")}}), "expected ids as keys, got \"eight\""));
@@ -79,7 +79,6 @@ TEST(Tokenizer, RefusesTokensThatContradictOthers) {
   EXPECT_TRUE(has(error_of({{"99999999999999999999", token("@@")}}), "expected ids as keys"));
   EXPECT_TRUE(has(error_of({{"800", 3}}), "expected a JSON object, got 3"));
   EXPECT_TRUE(has(error_of(Json::array()), "added_tokens_decoder"));
-  EXPECT_TRUE(has(error_of({{"800", {{"content", "@@"}, {"single_word", true}}}}), "single_word = true"));
   EXPECT_TRUE(has(error_of({{"800", {{"content", "@@"}, {"normalized", true}}}}), "normalized = true"));
   EXPECT_TRUE(has(error_of({{"800", {{"content", "@@"}}}}), "normalized = true"));
 }
@@ -95,9 +94,9 @@ TEST(Tokenizer, RefusesNamesWithoutAnId) {
 
 TEST(Tokenizer, RefusesFoldersItCannotRead) {
   const TemporaryFolder empty;
-  EXPECT_TRUE(has(load_error(empty.path()), "no tokenizer.model"));
+  EXPECT_TRUE(has(load_error(empty.path()), "no tokenizer.json and no tokenizer.model"));
   put(empty / "tokenizer.json", "{}");
-  EXPECT_TRUE(has(load_error(empty.path()), "found tokenizer.json, expected tokenizer.model"));
+  EXPECT_TRUE(has(load_error(empty.path()), "tokenizer.json: 'model' is missing"));
   EXPECT_TRUE(has(message_of([&] { Tokenizer::from_sentencepiece(empty / "none.model"); }), "none.model"));
 }
 

@@ -16,15 +16,17 @@ class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
 
-  /// Reads the tokenizer of a model folder: tokenizer.model (sentencepiece) with the added tokens of
-  /// tokenizer_config.json and added_tokens.json. Throws std::runtime_error.
+  /// Reads the tokenizer of a model folder: tokenizer.json as the Hugging Face tokenizers library 0.23.3
+  /// reads it, or tokenizer.model (sentencepiece) where there is none; with the added tokens of
+  /// tokenizer_config.json and added_tokens.json. Throws std::runtime_error, by name, for what decovec does
+  /// not have.
   static std::shared_ptr<const Tokenizer> load(const std::filesystem::path& folder);
   /// A bare sentencepiece model file, with no added tokens but its own control and user-defined pieces.
   static std::shared_ptr<const Tokenizer> from_sentencepiece(const std::filesystem::path& file);
 
   /// The ids of a text alone, nothing put before or after it. Special and added tokens inside the text become
   /// their ids; each stretch between them is tokenized by itself. Throws std::invalid_argument for text that
-  /// is not UTF-8.
+  /// is not UTF-8, or longer than 64 MiB.
   virtual std::vector<int64_t> ids(std::string_view text) const = 0;
 
   /// Ids are in [0, size()).
@@ -83,16 +85,18 @@ TokenSequence make_sequence(const Tokenizer& tokenizer, const SequenceRule& rule
                             Truncate truncate = Truncate::error, int64_t max_length = 0);
 
 /// What a folder's tokenizer files say about BOS, EOS and length; `unstated` holds where they say nothing.
-/// BOS and EOS come from add_bos_token (default true) and add_eos_token (default false) of
-/// tokenizer_config.json, as models were trained with them; where neither stands there, from the template in
-/// tokenizer.json. The length is model_max_length. Throws std::runtime_error, also for a template with other
-/// tokens.
+/// BOS and EOS come from the template in tokenizer.json, and before it from add_bos_token and add_eos_token
+/// of tokenizer_config.json: true always, false where transformers 4 took the token away, as models were
+/// trained with them. Without tokenizer.json, where one flag stands the other is true for BOS and false for
+/// EOS. The length is model_max_length, else the truncation of tokenizer.json. Throws std::runtime_error,
+/// also for a template with other tokens.
 SequenceRule read_sequence_rule(const std::filesystem::path& folder, const SequenceRule& unstated = {});
 
 /// Writes what `Tokenizer::load`, transformers and sentence-transformers need into an existing folder:
-/// tokenizer.model (the bytes that were loaded), tokenizer.json, tokenizer_config.json,
-/// special_tokens_map.json. They put BOS and a kept EOS around a text; a cut EOS is the caller's to append.
-/// Throws std::runtime_error where the sentencepiece model has a setting that tokenizer.json cannot express
+/// tokenizer.json, tokenizer_config.json, special_tokens_map.json and tokenizer.model (the bytes that were
+/// loaded). They put BOS and a kept EOS around a text; a cut EOS is the caller's to append. A tokenizer.json
+/// that was loaded is written with the bytes it had, but for the template where the rule asks for another.
+/// Throws std::runtime_error where a sentencepiece model has a setting that tokenizer.json cannot express
 /// exactly, and names it.
 void save_tokenizer(const Tokenizer& tokenizer, const SequenceRule& rule,
                     const std::filesystem::path& folder);
