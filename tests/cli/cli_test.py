@@ -815,6 +815,61 @@ class Search(Case):
         os.close(ours)
 
 
+class Verify(Case):
+    """The folder's own vectors, moved by a known amount: what is compared, and what is said of it."""
+
+    def reference(self, move=0.0, **changes):
+        texts = ["one", "two three", "word " * 100]
+        cases = []
+        for name in [None, "query"]:
+            options = ["--prompt-name", name] if name else []
+            rows = rows_of(self.embed("--truncate", "right", *options, stdin="\n".join(texts))[1])
+            rows[1][3] += move
+            cases.append({"texts": texts, "vectors": rows, **({"prompt_name": name} if name else {})})
+        content = {"dtype": "float32", "tolerance": 1e-4, "made_by": {"a library": "1.0"}, "cases": cases, **changes}
+        file = self.folder / "reference.json"
+        file.write_text(json.dumps(content))
+        return file
+
+    def verify(self, file):
+        return decovec("verify", self.model, "--reference", file)
+
+    def test_equal_and_moved_vectors(self):
+        status, out, err = self.verify(self.reference())
+        self.assertEqual((status, err), (0, ""))
+        self.assertIn("a library 1.0", out)
+        self.assertEqual([line.split()[0] for line in out.splitlines()[2:]], ["(none", "query"])
+        self.assertEqual(self.verify(self.reference(move=9e-5))[0], 0)
+        status, out, err = self.verify(self.reference(move=0.25))
+        self.assertEqual((status, err.count("\n")), (1, 1), err)
+        self.assertEqual(out.count("0.25"), 2, out)
+        self.assertIn("0.25", err)
+
+    def test_other_ids(self):
+        cases = json.loads(self.reference().read_text())["cases"][:1]
+        status, ids, _ = decovec("tokenize", "--model", self.model, "--truncate", "right",
+                                 stdin="\n".join(cases[0]["texts"]))
+        cases[0]["ids"] = [json.loads(line) for line in ids.splitlines()]
+        status, out, err = self.verify(self.reference(cases=cases))
+        self.assertEqual((status, err), (0, ""))
+        self.assertIn("equal", out)
+        cases[0]["ids"][1][0] += 1
+        status, out, err = self.verify(self.reference(cases=cases))
+        self.assertEqual(status, 1)
+        self.assertIn("differ in text 1", out)
+
+    def test_failures(self):
+        self.refused(decovec("verify", self.model), "decovec_reference.json", "make_reference.py")
+        self.refused(self.verify(self.folder / "none.json"), "none.json")
+        for key, value in [("dtype", "int8"), ("tolerance", -1), ("cases", []), ("cases", {}), ("extra", 1),
+                           ("cases", [{"texts": [], "vectors": []}]),
+                           ("cases", [{"texts": ["a"], "vectors": [["x"]]}]),
+                           ("cases", [{"texts": ["a"], "vectors": [[1.0], [2.0]]}])]:
+            self.refused(self.verify(self.reference(**{key: value})), "reference.json")
+        columns = [{"texts": ["a"], "vectors": [[1.0, 2.0]]}]
+        self.refused(self.verify(self.reference(cases=columns)), "2 columns", "32")
+
+
 class Info(Case):
     def test_facts(self):
         status, out, err = decovec("info", self.model)
