@@ -1,22 +1,21 @@
-// Decoder families: from a config.json to ModelConfig fields, and back.
+// The families of decoders: what each says of itself, in one table.
 #pragma once
+#include <string>
 #include <string_view>
 
-#include "decovec/model/model_config.hpp"
-#include "io/json.hpp"
+#include "model/config_keys.hpp"
 
 namespace decovec {
 
-/// What a family's config.json means. `given` overrides the mask; without it, a config that names remote code
-/// (auto_map) refuses, since that code may change the mask. Throws std::runtime_error that names file and key
-/// for an unknown model_type, rope type or activation.
-ModelConfig read_model_config(const JsonObject& config, std::optional<Attention> given);
+struct Family {
+  std::string_view model_type;
+  std::string_view written_as;    ///< the model_type of what is saved
+  std::string_view architecture;  ///< the class of transformers that loads what is saved
+  /// Reads or writes a config.json of the family. The attention is in the config before.
+  void (*keys)(ConfigKeys& keys, ModelConfig& config);
+};
 
-/// The config.json of a decoder, in a form that transformers 4 and 5 both read.
-OrderedJson write_model_config(const ModelConfig& config, at::ScalarType dtype);
-
-/// "float32", "bfloat16", "float16"; throws std::runtime_error that names `where` for others.
-at::ScalarType dtype_from_name(std::string_view name, std::string_view where);
-std::string_view dtype_name(at::ScalarType dtype);
+/// The family of a model_type. Throws std::runtime_error that begins with `where` and names those there are.
+const Family& find_family(std::string_view model_type, const std::string& where);
 
 }  // namespace decovec

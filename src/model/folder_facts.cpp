@@ -2,7 +2,7 @@
 
 #include "io/error.hpp"
 #include "io/json.hpp"
-#include "model/families.hpp"
+#include "model/config_file.hpp"
 #include "model/folder.hpp"
 #include "model/sentence_transformers_folder.hpp"
 

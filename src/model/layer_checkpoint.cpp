@@ -6,31 +6,37 @@
 namespace decovec {
 namespace {
 
+using Layer = TransformerLayer;
+constexpr at::Tensor Layer::*kWeights[] = {
+    &Layer::attention_norm, &Layer::qkv,           &Layer::qkv_bias,           &Layer::q_norm,
+    &Layer::k_norm,         &Layer::attention_out, &Layer::attention_out_bias, &Layer::attention_post_norm,
+    &Layer::mlp_norm,       &Layer::gate_up,       &Layer::gate_up_bias,       &Layer::down,
+    &Layer::down_bias,      &Layer::mlp_post_norm,
+};
+static_assert(sizeof(Layer) == std::size(kWeights) * sizeof(at::Tensor), "a weight is missing from the list");
+
 // What the backward pass needs beside tensors, in the form that autograd's context keeps.
 struct LayerCall : torch::CustomClassHolder {
-  LayerCall(std::shared_ptr<const PackedLayout> packed, ModelConfig model)
-      : layout(std::move(packed)), config(std::move(model)) {}
+  int64_t index = 0;
+  std::vector<at::Tensor Layer::*> weights;  // those that the family has
   std::shared_ptr<const PackedLayout> layout;
   ModelConfig config;
 };
 
-TransformerLayer as_layer(const torch::autograd::variable_list& weights) {
-  return {.attention_norm = weights[1],
-          .qkv = weights[2],
-          .attention_out = weights[3],
-          .mlp_norm = weights[4],
-          .gate_up = weights[5],
-          .down = weights[6]};
+// inputs: hidden, then call.weights.
+at::Tensor run(const torch::autograd::variable_list& inputs, const LayerCall& call) {
+  Layer layer;
+  for (size_t i = 0; i < call.weights.size(); ++i) layer.*call.weights[i] = inputs[i + 1];
+  return run_layer(inputs[0], layer, call.index, *call.layout, call.config);
 }
 
 class CheckpointedLayer : public torch::autograd::Function<CheckpointedLayer> {
  public:
-  // inputs: hidden, then the layer's weights in the order of as_layer.
   static at::Tensor forward(torch::autograd::AutogradContext* context, at::TensorList inputs,
                             const c10::intrusive_ptr<LayerCall>& call) {
     context->save_for_backward(inputs.vec());
     context->saved_data["call"] = c10::IValue::make_capsule(call);
-    return run_layer(inputs[0], as_layer(inputs.vec()), *call->layout, call->config);
+    return run(inputs.vec(), *call);
   }
 
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
@@ -45,13 +51,14 @@ class CheckpointedLayer : public torch::autograd::Function<CheckpointedLayer> {
     at::Tensor output;
     {
       at::AutoGradMode with_graph(true);
-      output = run_layer(inputs[0], as_layer(inputs), *call->layout, call->config);
+      output = run(inputs, *call);
     }
     const torch::autograd::variable_list found = torch::autograd::grad({output}, wanted, output_gradient);
     torch::autograd::variable_list gradients;
     auto next = found.begin();
-    for (const at::Tensor& tensor : saved)
+    for (const at::Tensor& tensor : saved) {
       gradients.push_back(tensor.requires_grad() ? *next++ : at::Tensor());
+    }
     gradients.emplace_back();  // for `call`
     return gradients;
   }
@@ -59,13 +66,19 @@ class CheckpointedLayer : public torch::autograd::Function<CheckpointedLayer> {
 
 }  // namespace
 
-at::Tensor checkpoint_layer(const at::Tensor& hidden, const TransformerLayer& layer,
+at::Tensor checkpoint_layer(const at::Tensor& hidden, const TransformerLayer& layer, int64_t index,
                             std::shared_ptr<const PackedLayout> layout, const ModelConfig& config) {
-  const std::vector<at::Tensor> inputs = {
-      hidden,         layer.attention_norm, layer.qkv, layer.attention_out,
-      layer.mlp_norm, layer.gate_up,        layer.down};
-  return CheckpointedLayer::apply(at::TensorList(inputs),
-                                  c10::make_intrusive<LayerCall>(std::move(layout), config));
+  auto call = c10::make_intrusive<LayerCall>();
+  call->index = index;
+  call->layout = std::move(layout);
+  call->config = config;
+  std::vector<at::Tensor> inputs = {hidden};
+  for (const auto weight : kWeights) {
+    if (!(layer.*weight).defined()) continue;
+    call->weights.push_back(weight);
+    inputs.push_back(layer.*weight);
+  }
+  return CheckpointedLayer::apply(at::TensorList(inputs), call);
 }
 
 }  // namespace decovec

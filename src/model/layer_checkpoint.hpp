@@ -9,13 +9,13 @@
 
 namespace decovec {
 
-/// hidden [T, H] to hidden [T, H].
-at::Tensor run_layer(const at::Tensor& hidden, const TransformerLayer& layer, const PackedLayout& layout,
-                     const ModelConfig& config);
+/// Layer number `index`: hidden [T, H] to hidden [T, H].
+at::Tensor run_layer(const at::Tensor& hidden, const TransformerLayer& layer, int64_t index,
+                     const PackedLayout& layout, const ModelConfig& config);
 
 /// The same values; keeps only `hidden` for the backward pass and runs the layer again there. Works through
 /// `backward()` alone, and once.
-at::Tensor checkpoint_layer(const at::Tensor& hidden, const TransformerLayer& layer,
+at::Tensor checkpoint_layer(const at::Tensor& hidden, const TransformerLayer& layer, int64_t index,
                             std::shared_ptr<const PackedLayout> layout, const ModelConfig& config);
 
 }  // namespace decovec

@@ -30,26 +30,30 @@ at::Tensor project(const at::Tensor& x, const at::Tensor& weight, const at::Tens
   return at::linear(padded, w, optional_bias).narrow(0, 0, rows);
 }
 
-at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double epsilon) {
+at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double epsilon, bool offset) {
   const at::Tensor wide = x.scalar_type() == at::kDouble ? x : x.to(at::kFloat);
   const at::Tensor scale = at::rsqrt(wide.square().mean(-1, /*keepdim=*/true) + epsilon);
+  if (offset) return (wide * scale * (weight.to(wide.scalar_type()) + 1)).to(x.scalar_type());
   return (wide * scale).to(x.scalar_type()) * weight.to(x.scalar_type());
 }
 
-at::Tensor gated(at::Tensor (*activation)(const at::Tensor&), const at::Tensor& gate, const at::Tensor& up) {
+at::Tensor gated(ActivationFunction activation, const at::Tensor& gate, const at::Tensor& up) {
   if (!gate.is_cpu() || (at::GradMode::is_enabled() && (gate.requires_grad() || up.requires_grad()))) {
     return activation(gate) * up;
   }
   // LibTorch would cut the elements among its threads anywhere, also within a row, and the last few elements
   // before a cut go through scalar code that rounds differently. Whole rows for each thread keep every row's
-  // bits.
+  // bits. A row alone counts as contiguous, for which LibTorch has another GELU: so it is taken twice.
   at::Tensor result = at::empty(gate.sizes(), gate.options());
   const int64_t rows_worth_a_thread =
       std::max<int64_t>(1, at::internal::GRAIN_SIZE / std::max<int64_t>(1, gate.size(1)));
   parallel_for(0, gate.size(0), rows_worth_a_thread, [&](int64_t begin, int64_t end) {
     const at::AutoDispatchBelowADInplaceOrView no_autograd;
-    at::Tensor rows = result.narrow(0, begin, end - begin);
-    at::mul_out(rows, activation(gate.narrow(0, begin, end - begin)), up.narrow(0, begin, end - begin));
+    const int64_t count = end - begin;
+    at::Tensor rows = result.narrow(0, begin, count);
+    at::Tensor gates = gate.narrow(0, begin, count);
+    if (count == 1) gates = gates.expand({2, gate.size(1)});
+    at::mul_out(rows, activation(gates).narrow(0, 0, count), up.narrow(0, begin, count));
   });
   return result;
 }

@@ -12,13 +12,16 @@ at::ScalarType compute_dtype(const at::Tensor& weight);
 /// depend on the number of rows.
 at::Tensor project(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias = {});
 
-/// x / sqrt(mean(x^2) + epsilon) over the last dimension in float32 at least, rounded to x's dtype, then
-/// times weight. Source: transformers' MistralRMSNorm.
-at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double epsilon);
+/// x / sqrt(mean(x^2) + epsilon) over the last dimension in float32 at least. Without `offset` rounded to x's
+/// dtype and then multiplied by weight; with it multiplied by 1 + weight and then rounded. Source:
+/// transformers' MistralRMSNorm and GemmaRMSNorm.
+at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double epsilon, bool offset = false);
+
+using ActivationFunction = at::Tensor (*)(const at::Tensor&);
 
 /// activation(gate) * up, element by element, for [n, I] each, in one pass over rows. Without a graph, a row
 /// of the result does not depend on the number of rows or threads.
-at::Tensor gated(at::Tensor (*activation)(const at::Tensor&), const at::Tensor& gate, const at::Tensor& up);
+at::Tensor gated(ActivationFunction activation, const at::Tensor& gate, const at::Tensor& up);
 
 /// LayerNorm over the last dimension with the weights in x's dtype.
 at::Tensor layer_norm(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, double epsilon);

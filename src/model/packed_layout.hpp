@@ -14,11 +14,17 @@ struct Run {
   int64_t begin, count, length;
 };
 
+/// What turns q and k: [T, 1, rotary dimensions / 2] each, in the compute dtype.
+struct RotaryTable {
+  at::Tensor cos, sin;
+};
+
 struct PackedLayout {
   std::vector<Run> runs;
   int64_t max_length = 0;
-  at::Tensor cos, sin;    ///< [T, 1, head_dim / 2] in the compute dtype
-  at::Tensor cu_seqlens;  ///< [B + 1] int32 on the device
+  RotaryTable rotary;          ///< of ModelConfig::rope
+  RotaryTable sliding_rotary;  ///< of the layers with a window
+  at::Tensor cu_seqlens;       ///< [B + 1] int32 on the device
 };
 
 PackedLayout lay_out(const TokenBatch& batch, const ModelConfig& config, at::ScalarType compute_dtype);

@@ -6,7 +6,7 @@
 #include "decovec/io/safetensors.hpp"
 #include "io/error.hpp"
 #include "io/json_keys.hpp"
-#include "model/families.hpp"
+#include "model/config_file.hpp"
 #include "model/folder.hpp"
 #include "model/sentence_transformers_names.hpp"
 

@@ -11,56 +11,148 @@
 namespace decovec {
 namespace {
 
-// q and k [T, n, d] turned by their positions; the two halves of a head pair up (not neighbouring entries).
-at::Tensor rotate(const at::Tensor& x, const PackedLayout& layout) {
-  const int64_t half = x.size(2) / 2;
+// The first dimensions of q and k [T, n, d] turned by their positions; the two halves of these pair up (not
+// neighbouring entries).
+at::Tensor rotate(const at::Tensor& x, const RotaryTable& table) {
+  const int64_t half = table.cos.size(2), rest = x.size(2) - 2 * half;
   const at::Tensor first = x.narrow(2, 0, half), second = x.narrow(2, half, half);
-  return at::cat({first * layout.cos - second * layout.sin, second * layout.cos + first * layout.sin}, 2);
+  std::vector<at::Tensor> parts = {first * table.cos - second * table.sin,
+                                   second * table.cos + first * table.sin};
+  if (rest > 0) parts.push_back(x.narrow(2, 2 * half, rest));
+  return at::cat(parts, 2);
 }
 
-at::Tensor self_attention(const at::Tensor& x, const TransformerLayer& layer, const PackedLayout& layout,
-                          const ModelConfig& config) {
+at::Tensor norm(const at::Tensor& x, const at::Tensor& weight, const ModelConfig& config) {
+  return rms_norm(x, weight, config.norm_epsilon, config.norm_offset);
+}
+
+at::Tensor self_attention(const at::Tensor& x, const TransformerLayer& layer, int64_t index,
+                          const PackedLayout& layout, const ModelConfig& config) {
   const int64_t tokens = x.size(0), heads = config.heads, kv_heads = config.kv_heads;
-  const at::Tensor qkv = project(x, layer.qkv).view({tokens, heads + 2 * kv_heads, config.head_dim});
-  const at::Tensor qk = rotate(qkv.narrow(1, 0, heads + kv_heads), layout);
+  const std::optional<int64_t> window = window_of(config, index);
+  const RotaryTable& table = window ? layout.sliding_rotary : layout.rotary;
+  const at::Tensor qkv =
+      project(x, layer.qkv, layer.qkv_bias).view({tokens, heads + 2 * kv_heads, config.head_dim});
+  at::Tensor qk = qkv.narrow(1, 0, heads + kv_heads);
+  if (config.qk_norm) {
+    qk = at::cat({norm(qk.narrow(1, 0, heads), layer.q_norm, config),
+                  norm(qk.narrow(1, heads, kv_heads), layer.k_norm, config)},
+                 1);
+  }
+  qk = rotate(qk, table);
+  const auto scalar = static_cast<double>(config.query_scalar.value_or(config.head_dim));
   const at::Tensor out = attention(qk.narrow(1, 0, heads), qk.narrow(1, heads, kv_heads),
-                                   qkv.narrow(1, heads + kv_heads, kv_heads), layout, config);
-  return project(out.reshape({tokens, heads * config.head_dim}), layer.attention_out);
+                                   qkv.narrow(1, heads + kv_heads, kv_heads), layout,
+                                   {.causal = config.attention == Attention::causal,
+                                    .window = window,
+                                    .scale = 1 / std::sqrt(scalar),
+                                    .soft_cap = config.soft_cap});
+  return project(out.reshape({tokens, heads * config.head_dim}), layer.attention_out,
+                 layer.attention_out_bias);
+}
+
+ActivationFunction function_of(Activation activation) {
+  switch (activation) {
+    case Activation::silu:
+      return at::silu;
+    case Activation::gelu:
+      return [](const at::Tensor& x) { return at::gelu(x); };
+    case Activation::gelu_tanh:
+      return [](const at::Tensor& x) { return at::gelu(x, "tanh"); };
+    case Activation::relu:
+      return at::relu;
+  }
+  return nullptr;
 }
 
 at::Tensor feed_forward(const at::Tensor& x, const TransformerLayer& layer, const ModelConfig& config) {
-  const at::Tensor gate_up = project(x, layer.gate_up);
+  const at::Tensor gate_up = project(x, layer.gate_up, layer.gate_up_bias);
   const at::Tensor gate = gate_up.narrow(1, 0, config.intermediate_size);
   const at::Tensor up = gate_up.narrow(1, config.intermediate_size, config.intermediate_size);
-  return project(gated(at::silu, gate, up), layer.down);
+  return project(gated(function_of(config.activation), gate, up), layer.down, layer.down_bias);
+}
+
+// A layer's weights under their names in checkpoints; q, k and v, gate and up are rows of one holder.
+void add_layer(std::vector<Parameter>& list, const TransformerLayer& layer, const std::string& name,
+               const ModelConfig& config) {
+  const auto whole = [&](const char* part, const at::Tensor& holder) {
+    if (holder.defined()) list.push_back({name + part, holder});
+  };
+  const auto rows = [&](const std::string& module, const at::Tensor& weight, const at::Tensor& bias,
+                        int64_t first, int64_t count) {
+    list.push_back({name + module + ".weight", weight, first, count});
+    if (bias.defined()) list.push_back({name + module + ".bias", bias, first, count});
+  };
+  const int64_t q_rows = config.heads * config.head_dim, kv_rows = config.kv_heads * config.head_dim;
+  const int64_t inner = config.intermediate_size;
+  whole("input_layernorm.weight", layer.attention_norm);
+  if (config.fused_checkpoint) {
+    whole("self_attn.qkv_proj.weight", layer.qkv);
+    whole("self_attn.qkv_proj.bias", layer.qkv_bias);
+  } else {
+    rows("self_attn.q_proj", layer.qkv, layer.qkv_bias, 0, q_rows);
+    rows("self_attn.k_proj", layer.qkv, layer.qkv_bias, q_rows, kv_rows);
+    rows("self_attn.v_proj", layer.qkv, layer.qkv_bias, q_rows + kv_rows, kv_rows);
+  }
+  whole("self_attn.q_norm.weight", layer.q_norm);
+  whole("self_attn.k_norm.weight", layer.k_norm);
+  whole("self_attn.o_proj.weight", layer.attention_out);
+  whole("self_attn.o_proj.bias", layer.attention_out_bias);
+  whole("post_attention_layernorm.weight", config.post_norms ? layer.attention_post_norm : layer.mlp_norm);
+  if (config.post_norms) whole("pre_feedforward_layernorm.weight", layer.mlp_norm);
+  if (config.fused_checkpoint) {
+    whole("mlp.gate_up_proj.weight", layer.gate_up);
+    whole("mlp.gate_up_proj.bias", layer.gate_up_bias);
+  } else {
+    rows("mlp.gate_proj", layer.gate_up, layer.gate_up_bias, 0, inner);
+    rows("mlp.up_proj", layer.gate_up, layer.gate_up_bias, inner, inner);
+  }
+  whole("mlp.down_proj.weight", layer.down);
+  whole("mlp.down_proj.bias", layer.down_bias);
+  whole("post_feedforward_layernorm.weight", layer.mlp_post_norm);
 }
 
 }  // namespace
 
-at::Tensor run_layer(const at::Tensor& hidden, const TransformerLayer& layer, const PackedLayout& layout,
-                     const ModelConfig& config) {
-  const at::Tensor attended =
-      hidden +
-      self_attention(rms_norm(hidden, layer.attention_norm, config.norm_epsilon), layer, layout, config);
-  return attended + feed_forward(rms_norm(attended, layer.mlp_norm, config.norm_epsilon), layer, config);
+at::Tensor run_layer(const at::Tensor& hidden, const TransformerLayer& layer, int64_t index,
+                     const PackedLayout& layout, const ModelConfig& config) {
+  at::Tensor change =
+      self_attention(norm(hidden, layer.attention_norm, config), layer, index, layout, config);
+  if (config.post_norms) change = norm(change, layer.attention_post_norm, config);
+  const at::Tensor attended = hidden + change;
+  change = feed_forward(norm(attended, layer.mlp_norm, config), layer, config);
+  if (config.post_norms) change = norm(change, layer.mlp_post_norm, config);
+  return attended + change;
 }
 
 Transformer empty_transformer(const ModelConfig& config, at::ScalarType dtype, at::Device device) {
   validate(config);
   const auto options = at::TensorOptions().dtype(dtype).device(device);
-  const int64_t hidden = config.hidden_size;
+  const auto tensor = [&](at::IntArrayRef sizes, bool present = true) {
+    return present ? at::empty(sizes, options) : at::Tensor();
+  };
+  const int64_t hidden = config.hidden_size, inner = config.intermediate_size, head = config.head_dim;
+  const int64_t qkv = (config.heads + 2 * config.kv_heads) * head;
   Transformer transformer{.config = config,
-                          .embedding = at::empty({config.vocab_size, hidden}, options),
+                          .embedding = tensor({config.vocab_size, hidden}),
                           .layers = {},
-                          .norm = at::empty({hidden}, options)};
+                          .norm = tensor({hidden})};
   for (int64_t i = 0; i < config.layers; ++i) {
     transformer.layers.push_back({
-        .attention_norm = at::empty({hidden}, options),
-        .qkv = at::empty({(config.heads + 2 * config.kv_heads) * config.head_dim, hidden}, options),
-        .attention_out = at::empty({hidden, config.heads * config.head_dim}, options),
-        .mlp_norm = at::empty({hidden}, options),
-        .gate_up = at::empty({2 * config.intermediate_size, hidden}, options),
-        .down = at::empty({hidden, config.intermediate_size}, options),
+        .attention_norm = tensor({hidden}),
+        .qkv = tensor({qkv, hidden}),
+        .qkv_bias = tensor({qkv}, config.qkv_bias),
+        .q_norm = tensor({head}, config.qk_norm),
+        .k_norm = tensor({head}, config.qk_norm),
+        .attention_out = tensor({hidden, config.heads * head}),
+        .attention_out_bias = tensor({hidden}, config.attention_out_bias),
+        .attention_post_norm = tensor({hidden}, config.post_norms),
+        .mlp_norm = tensor({hidden}),
+        .gate_up = tensor({2 * inner, hidden}),
+        .gate_up_bias = tensor({2 * inner}, config.mlp_bias),
+        .down = tensor({hidden, inner}),
+        .down_bias = tensor({hidden}, config.mlp_bias),
+        .mlp_post_norm = tensor({hidden}, config.post_norms),
     });
   }
   return transformer;
@@ -69,8 +161,10 @@ Transformer empty_transformer(const ModelConfig& config, at::ScalarType dtype, a
 void initialise(Transformer& transformer, RandomKey key) {
   for (const Parameter& parameter : parameters(transformer)) {
     const std::vector<int64_t> shape = parameter.shape();
-    if (shape.size() == 1) {
-      parameter.value().fill_(1.0);
+    if (parameter.name.ends_with(".bias")) {
+      parameter.value().zero_();
+    } else if (shape.size() == 1) {
+      parameter.value().fill_(transformer.config.norm_offset ? 0.0 : 1.0);
     } else {
       parameter.value().copy_(random_normal(key.with(parameter.name), shape, 0.02));
     }
@@ -78,22 +172,9 @@ void initialise(Transformer& transformer, RandomKey key) {
 }
 
 std::vector<Parameter> parameters(const Transformer& transformer, const std::string& prefix) {
-  const ModelConfig& config = transformer.config;
-  const int64_t q_rows = config.heads * config.head_dim, kv_rows = config.kv_heads * config.head_dim;
-  const int64_t inner = config.intermediate_size;
   std::vector<Parameter> list = {{prefix + "embed_tokens.weight", transformer.embedding}};
   for (size_t i = 0; i < transformer.layers.size(); ++i) {
-    const TransformerLayer& layer = transformer.layers[i];
-    const std::string name = fmt::format("{}layers.{}.", prefix, i);
-    list.push_back({name + "input_layernorm.weight", layer.attention_norm});
-    list.push_back({name + "self_attn.q_proj.weight", layer.qkv, 0, q_rows});
-    list.push_back({name + "self_attn.k_proj.weight", layer.qkv, q_rows, kv_rows});
-    list.push_back({name + "self_attn.v_proj.weight", layer.qkv, q_rows + kv_rows, kv_rows});
-    list.push_back({name + "self_attn.o_proj.weight", layer.attention_out});
-    list.push_back({name + "post_attention_layernorm.weight", layer.mlp_norm});
-    list.push_back({name + "mlp.gate_proj.weight", layer.gate_up, 0, inner});
-    list.push_back({name + "mlp.up_proj.weight", layer.gate_up, inner, inner});
-    list.push_back({name + "mlp.down_proj.weight", layer.down});
+    add_layer(list, transformer.layers[i], fmt::format("{}layers.{}.", prefix, i), transformer.config);
   }
   list.push_back({prefix + "norm.weight", transformer.norm});
   return list;
@@ -106,11 +187,17 @@ at::Tensor forward(const Transformer& transformer, const TokenBatch& batch, cons
     const at::ScalarType dtype = compute_dtype(transformer.embedding);
     const auto layout = std::make_shared<const PackedLayout>(lay_out(batch, config, dtype));
     at::Tensor hidden = at::embedding(transformer.embedding, batch.ids).to(dtype);
-    for (const TransformerLayer& layer : transformer.layers) {
-      hidden = options.gradient_checkpointing ? checkpoint_layer(hidden, layer, layout, config)
-                                              : run_layer(hidden, layer, *layout, config);
+    if (config.scale_embeddings) {
+      const double scale = std::sqrt(static_cast<double>(config.hidden_size));
+      hidden = hidden * at::scalar_tensor(scale, at::kDouble).to(dtype);
     }
-    return rms_norm(hidden, transformer.norm, config.norm_epsilon);
+    for (size_t i = 0; i < transformer.layers.size(); ++i) {
+      const auto index = static_cast<int64_t>(i);
+      hidden = options.gradient_checkpointing
+                   ? checkpoint_layer(hidden, transformer.layers[i], index, layout, config)
+                   : run_layer(hidden, transformer.layers[i], index, *layout, config);
+    }
+    return norm(hidden, transformer.norm, config);
   });
 }
 

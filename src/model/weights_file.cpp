@@ -8,10 +8,11 @@
 namespace decovec {
 namespace {
 
-// Tensors that checkpoints carry and no embedder needs: the language-model head, and buffers of old versions.
+// Tensors that checkpoints carry and no embedder needs: the language-model head, what multi-modal models do
+// with images, and buffers of old versions.
 bool ignorable(const std::string& name) {
-  for (const char* part :
-       {"lm_head.", "rotary_emb.inv_freq", "position_ids", "masked_bias", "score.", "pooler."}) {
+  for (const char* part : {"lm_head.", "rotary_emb.inv_freq", "position_ids", "masked_bias", "score.",
+                           "pooler.", "vision_tower.", "multi_modal_projector."}) {
     if (name.find(part) != std::string::npos) return true;
   }
   return false;
@@ -20,7 +21,8 @@ bool ignorable(const std::string& name) {
 }  // namespace
 
 std::string find_prefix(const Safetensors& files) {
-  for (const char* prefix : {"", "model.", folder::kBackbonePrefix}) {
+  for (const char* prefix :
+       {"", "model.", folder::kBackbonePrefix, "language_model.model.", "model.language_model."}) {
     if (files.contains(std::string(prefix) + "embed_tokens.weight")) return prefix;
   }
   fail(

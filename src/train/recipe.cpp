@@ -5,6 +5,7 @@
 #include <set>
 
 #include "io/file.hpp"
+#include "model/config_file.hpp"
 #include "train/outputs.hpp"
 #include "train/toml_fields.hpp"
 #include "train/toml_overrides.hpp"
@@ -105,6 +106,7 @@ NewModelRecipe read_new_model(const toml::table& table, const fs::path& folder) 
   ModelConfig& config = model.config;
   fields.path("tokenizer", model.tokenizer, folder);
   if (model.tokenizer.empty()) fields.wrong("tokenizer", "a sentencepiece model file");
+  fields.text("family", config.family);
   for (const auto& [key, size] : {std::pair{"hidden_size", &config.hidden_size},
                                   {"intermediate_size", &config.intermediate_size},
                                   {"layers", &config.layers},
@@ -118,16 +120,29 @@ NewModelRecipe read_new_model(const toml::table& table, const fs::path& folder) 
   config.head_dim = config.hidden_size / config.heads;
   fields.integer("head_dim", config.head_dim, 2);
   fields.positive("norm_epsilon", config.norm_epsilon);
-  fields.positive("rope_theta", config.rope_theta);
+  fields.positive("rope_theta", config.rope.theta);
   fields.optional("sliding_window", config.sliding_window,
                   [&](int64_t& value) { fields.integer("sliding_window", value, 1); });
   fields.integer("max_positions", config.max_positions, 1);
   fields.finish();
-  try {
-    validate(config);
-  } catch (const std::invalid_argument& error) {
-    fail("{}: model.new: {}", place(table), error.what());
-  }
+  // The rest is the family's, so the family reads what was given, under its own names.
+  const std::optional<int64_t> window = config.sliding_window;
+  const Json keys = {{"model_type", config.family},
+                     {"vocab_size", config.vocab_size},
+                     {"hidden_size", config.hidden_size},
+                     {"intermediate_size", config.intermediate_size},
+                     {"num_hidden_layers", config.layers},
+                     {"num_attention_heads", config.heads},
+                     {"num_key_value_heads", config.kv_heads},
+                     {"head_dim", config.head_dim},
+                     {"query_pre_attn_scalar", config.head_dim},
+                     {"rms_norm_eps", config.norm_epsilon},
+                     {"rope_theta", config.rope.theta},
+                     {"use_sliding_window", window.has_value()},
+                     {"sliding_window", window ? Json(*window) : Json()},
+                     {"max_window_layers", 0},
+                     {"max_position_embeddings", config.max_positions}};
+  config = read_model_config({keys, place(table) + ": model.new"}, Attention::causal);
   return model;
 }
 

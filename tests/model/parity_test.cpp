@@ -204,7 +204,7 @@ TEST(Parity, WhatFoldersSayIsRead) {
   EXPECT_EQ(nv.transformer.config.attention, Attention::bidirectional);
   EXPECT_EQ(nv.transformer.config.sliding_window, std::nullopt);
   EXPECT_EQ(nv.transformer.config.norm_epsilon, 1e-5);
-  EXPECT_EQ(nv.transformer.config.rope_theta, 1e4);
+  EXPECT_EQ(nv.transformer.config.rope.theta, 1e4);
   EXPECT_EQ(nv.rule.eos, EndOfText::cut);
 
   const Embedder mean = load("st_mean");

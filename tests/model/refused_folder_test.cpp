@@ -48,14 +48,40 @@ TEST(RefusedFolder, APlainDecoderWithoutPooling) {
 TEST(RefusedFolder, UnknownArchitectureRopeAndActivation) {
   EXPECT_THAT(refusal("model_type", "bert"),
               AllOf(HasSubstr("config.json"), HasSubstr("model_type"), HasSubstr("bert")));
-  EXPECT_THAT(refusal("rope_parameters", {{"rope_type", "yarn"}, {"factor", 4.0}, {"rope_theta", 1e4}}),
-              AllOf(HasSubstr("config.json"), HasSubstr("rope_parameters"), HasSubstr("yarn")));
-  EXPECT_THAT(refusal("rope_scaling", {{"type", "linear"}, {"factor", 2.0}}, "v4_window"),
-              AllOf(HasSubstr("rope_scaling"), HasSubstr("linear")));
-  EXPECT_THAT(refusal("hidden_act", "gelu"), AllOf(HasSubstr("hidden_act"), HasSubstr("gelu")));
+  EXPECT_THAT(refusal("hidden_act", "quick_gelu"), AllOf(HasSubstr("hidden_act"), HasSubstr("quick_gelu")));
   EXPECT_THAT(refusal("dtype", "float8_e4m3fn"), AllOf(HasSubstr("dtype"), HasSubstr("float8_e4m3fn")));
-  EXPECT_THAT(refusal("auto_map", {{"AutoModel", "modeling_x.XModel"}}),
-              AllOf(HasSubstr("auto_map"), HasSubstr("--attention")));
+  EXPECT_THAT(refusal("quantization_config", {{"bits", 4}}), HasSubstr("quantization_config"));
+  const Json remote = {{"AutoModel", "someone/model--modeling_x.XModel"}};
+  EXPECT_THAT(refusal("auto_map", remote),
+              AllOf(HasSubstr("auto_map"), HasSubstr("modeling_x.py"), HasSubstr("--attention")));
+  EXPECT_THAT(refusal("auto_map", Json{{"AutoModel", 3}}), HasSubstr("auto_map"));
+  EXPECT_THAT(refusal("use_bidirectional_attention", true),
+              AllOf(HasSubstr("use_bidirectional_attention"), HasSubstr("--attention")));
+}
+
+TEST(RefusedFolder, RopeThatItDoesNotKnow) {
+  const auto with = [](const Json& rope) { return refusal("rope_scaling", rope, "v4_window"); };
+  EXPECT_THAT(with({{"type", "mrope"}}),
+              AllOf(HasSubstr("config.json"), HasSubstr("rope_scaling"), HasSubstr("mrope")));
+  EXPECT_THAT(with({{"type", "linear"}, {"factor", 2.0}, {"mrope_section", {1, 1}}}),
+              AllOf(HasSubstr("rope_scaling"), HasSubstr("mrope_section")));
+  EXPECT_THAT(with({{"type", "linear"}}), AllOf(HasSubstr("rope_scaling"), HasSubstr("'factor' is missing")));
+  EXPECT_THAT(with({{"type", "linear"}, {"factor", 0}}), HasSubstr("factor"));
+  EXPECT_THAT(with({{"type", "yarn"}, {"factor", "4"}}), HasSubstr("factor"));
+  EXPECT_THAT(with({{"type", "yarn"}, {"factor", 4}, {"beta_fast", -1}}), HasSubstr("beta_fast"));
+  EXPECT_THAT(with({{"type", "yarn"}, {"factor", 4}, {"original_max_position_embeddings", 0}}),
+              HasSubstr("original_max_position_embeddings"));
+  EXPECT_THAT(with({{"type", "llama3"}, {"factor", 8}, {"low_freq_factor", 1}}),
+              HasSubstr("high_freq_factor"));
+  EXPECT_THAT(with({{"type", "llama3"}, {"factor", 8}, {"low_freq_factor", 4}, {"high_freq_factor", 4}}),
+              HasSubstr("high_freq_factor"));
+  EXPECT_THAT(with({{"type", "longrope"}, {"short_factor", {1, 2}}, {"long_factor", {1, 2, 3, 4}}}),
+              HasSubstr("short_factor"));
+  EXPECT_THAT(with({{"type", "longrope"}, {"short_factor", {1, 2, 3, 0}}, {"long_factor", {1, 2, 3, 4}}}),
+              HasSubstr("short_factor"));
+  EXPECT_THAT(with({{"type", "longrope"}, {"short_factor", {1, 2, 3, "4"}}, {"long_factor", {1, 2, 3, 4}}}),
+              HasSubstr("short_factor"));
+  EXPECT_THAT(refusal("partial_rotary_factor", 0.5), HasSubstr("partial_rotary_factor"));
 }
 
 TEST(RefusedFolder, RemoteCodeLoadsOnceTheMaskIsSaid) {

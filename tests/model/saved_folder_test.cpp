@@ -29,7 +29,7 @@ Embedder small_model(Pooling pooling, Attention attention, std::optional<bool> e
   config.heads = 4;
   config.kv_heads = 2;
   config.head_dim = 12;
-  config.rope_theta = 300;
+  config.rope.theta = 300;
   config.norm_epsilon = 2e-5;
   config.max_positions = 128;
   config.sliding_window = window;

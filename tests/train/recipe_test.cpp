@@ -189,7 +189,7 @@ output = "after one"
   EXPECT_EQ(config.kv_heads, 2);
   EXPECT_EQ(config.head_dim, 32);
   EXPECT_EQ(config.norm_epsilon, 1e-6);
-  EXPECT_EQ(config.rope_theta, 1e6);
+  EXPECT_EQ(config.rope.theta, 1e6);
   EXPECT_EQ(config.sliding_window, 7);
   EXPECT_EQ(config.max_positions, 99);
   EXPECT_EQ(recipe.attention, Attention::causal);
@@ -226,8 +226,23 @@ TEST_F(RecipeTest, ANewModelHasDefaults) {
   const ModelConfig& config = recipe.new_model->config;
   EXPECT_EQ(config.kv_heads, 4);
   EXPECT_EQ(config.head_dim, 24);
-  EXPECT_EQ(config.rope_theta, 1e4);
+  EXPECT_EQ(config.rope.theta, 1e4);
   EXPECT_FALSE(config.sliding_window);
+}
+
+TEST_F(RecipeTest, ANewModelIsOfAFamily) {
+  const std::string other = replaced(whole, "model = \"base\"\n", "") + new_model;
+  const ModelConfig config = load(other + "family = \"gemma3_text\"\nsliding_window = 7\n").new_model->config;
+  EXPECT_EQ(config.family, "gemma3_text");
+  EXPECT_EQ(config.hidden_size, 96);
+  EXPECT_EQ(config.head_dim, 24);
+  EXPECT_EQ(config.query_scalar, std::nullopt);  // that is, head_dim
+  EXPECT_TRUE(config.qk_norm && config.norm_offset && config.post_norms && config.scale_embeddings);
+  EXPECT_EQ(config.activation, Activation::gelu_tanh);
+  EXPECT_EQ(config.sliding_window, 7);
+  EXPECT_FALSE(load(other + "family = \"qwen2\"\n").new_model->config.sliding_window);
+  EXPECT_NE(error(other + "family = \"bert\"\n").find("model.new: 'model_type': 'bert' is not supported"),
+            std::string::npos);
 }
 
 TEST_F(RecipeTest, ErrorsNameFileLinePlaceAndExpectation) {

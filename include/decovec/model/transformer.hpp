@@ -11,14 +11,17 @@
 
 namespace decovec {
 
-/// Weights of one decoder layer. Matrices are [out, in].
+/// Weights of one decoder layer. Matrices are [out, in]; what a family does not have is undefined.
 struct TransformerLayer {
-  at::Tensor attention_norm;  ///< [H]
-  at::Tensor qkv;             ///< [(heads + 2 kv_heads) head_dim, H]: rows of q, k, v
-  at::Tensor attention_out;   ///< [H, heads head_dim]
-  at::Tensor mlp_norm;        ///< [H]
-  at::Tensor gate_up;         ///< [2 I, H]: rows of gate, up
-  at::Tensor down;            ///< [H, I]
+  at::Tensor attention_norm;                     ///< [H]
+  at::Tensor qkv, qkv_bias;                      ///< [(heads + 2 kv_heads) head_dim, H]: rows of q, k, v
+  at::Tensor q_norm, k_norm;                     ///< [head_dim]
+  at::Tensor attention_out, attention_out_bias;  ///< [H, heads head_dim]
+  at::Tensor attention_post_norm;                ///< [H]
+  at::Tensor mlp_norm;                           ///< [H]
+  at::Tensor gate_up, gate_up_bias;              ///< [2 I, H]: rows of gate, up
+  at::Tensor down, down_bias;                    ///< [H, I]
+  at::Tensor mlp_post_norm;                      ///< [H]
 };
 
 /// A decoder without its language-model head.
@@ -38,7 +41,7 @@ struct ForwardOptions {
 /// Tensors of the right shapes and no values; dtype and device as given.
 Transformer empty_transformer(const ModelConfig& config, at::ScalarType dtype, at::Device device);
 
-/// Matrices drawn from N(0, 0.02), norms one; each tensor's draw is keyed by its name.
+/// Matrices drawn from N(0, 0.02), norms one, biases zero; each tensor's draw is keyed by its name.
 void initialise(Transformer& transformer, RandomKey key);
 
 /// Every weight, under `prefix` + the names of Hugging Face's base model
@@ -47,7 +50,7 @@ std::vector<Parameter> parameters(const Transformer& transformer, const std::str
 
 /// The states after the final norm: [T, H] in the weights' compute dtype (float16 weights on a CPU compute in
 /// float32). A sequence's rows do not depend on the other sequences. With gradients enabled and weights that
-/// require them, the result carries the graph. Source: transformers' Mistral (models of that skeleton).
+/// require them, the result carries the graph. Source: transformers' models of the families in families.cpp.
 at::Tensor forward(const Transformer& transformer, const TokenBatch& batch,
                    const ForwardOptions& options = {});
 

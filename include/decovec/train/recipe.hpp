@@ -48,8 +48,9 @@ struct StageRecipe {
 };
 
 /// A model with random weights: `[model.new]`. Keys: tokenizer, hidden_size, intermediate_size, layers, heads
-/// (these are required), kv_heads (default: heads), head_dim (hidden_size / heads), norm_epsilon, rope_theta,
-/// sliding_window, max_positions (as in ModelConfig).
+/// (these are required), family (the model_type of a config.json; default: mistral), kv_heads (default:
+/// heads), head_dim (hidden_size / heads), norm_epsilon, rope_theta, sliding_window, max_positions (as in
+/// ModelConfig).
 struct NewModelRecipe {
   std::filesystem::path tokenizer;  ///< a sentencepiece model file
   ModelConfig config;               ///< vocab_size follows the tokenizer
