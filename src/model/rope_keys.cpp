@@ -23,6 +23,13 @@ constexpr std::string_view kKnown[] = {
 
 constexpr const char* kOriginal = "original_max_position_embeddings";
 
+std::string_view name_of(RopeType wanted) {
+  for (const auto& [name, type] : kTypes) {
+    if (type == wanted) return name;
+  }
+  return {};
+}
+
 bool has_original(RopeType type) {
   return type == RopeType::yarn || type == RopeType::longrope || type == RopeType::llama3;
 }
@@ -86,14 +93,14 @@ Rope read_rope(const JsonObject& from, double theta, int64_t original_positions,
   return rope;
 }
 
-// A rope object of the older layout: transformers 4 wants three keys in Phi3's, and looks for longrope's
-// original length beside it.
+// A rope object of the older layout. transformers 4 wants no more than three keys in Phi3's, and looks for
+// longrope's original length beside it; of other types it wants rope_type, and before 4.45 type.
 OrderedJson old_layout(Rope rope) {
   if (rope.type == RopeType::plain) return {};
   ConfigKeys keys;
-  for (const auto& [name, type] : kTypes) {
-    if (type == rope.type) keys.written()["type"] = name;
-  }
+  const std::string_view name = name_of(rope.type);
+  keys.written()["type"] = name;
+  if (rope.type != RopeType::longrope) keys.written()["rope_type"] = name;
   scaling_keys(keys, rope);
   if (has_original(rope.type) && rope.type != RopeType::longrope) {
     keys.written()[kOriginal] = rope.original_positions;
@@ -103,7 +110,7 @@ OrderedJson old_layout(Rope rope) {
 
 OrderedJson new_layout(const Rope& rope) {
   OrderedJson json = old_layout(rope);
-  json["rope_type"] = rope.type == RopeType::plain ? OrderedJson("default") : json["type"];
+  json["rope_type"] = name_of(rope.type);
   json.erase("type");
   json["rope_theta"] = rope.theta;
   if (has_original(rope.type)) json[kOriginal] = rope.original_positions;

@@ -178,7 +178,7 @@ TEST_F(Checkpoint, ADifferentModelIsRefusedWithTheDifference) {
                  config.kv_heads = 2;
                  config.head_dim = 4;
                });
-  expect_error("rope_theta", Pooling::mean, [](ModelConfig& config) { config.rope_theta = 5e5; });
+  expect_error("rope_theta", Pooling::mean, [](ModelConfig& config) { config.rope.theta = 5e5; });
   expect_error("rms_norm_eps", Pooling::mean, [](ModelConfig& config) { config.norm_epsilon = 1e-6; });
   expect_error("sliding_window", Pooling::mean, [](ModelConfig& config) { config.sliding_window = 4; });
   expect_error("num_hidden_layers", Pooling::mean, [](ModelConfig& config) { config.layers = 1; });
