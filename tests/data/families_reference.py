@@ -7,6 +7,7 @@ transformers 5.23; run it with HF_HUB_OFFLINE=1. The tests need none of them.
 
 To add a family, add rows to `cases()`.
 """
+import copy
 import json
 import math
 import shutil
@@ -187,7 +188,8 @@ def states(model, sequences):
 
 def tensor_list(config):
     """[name, shape, scale, shift] of every tensor."""
-    model = AutoModel.from_config(AutoConfig.for_model(**config), dtype=torch.float32)
+    own = copy.deepcopy(config)  # transformers writes into a config's dicts
+    model = AutoModel.from_config(AutoConfig.for_model(**own), dtype=torch.float32)
     offset = config["model_type"].startswith("gemma")
     return [[name, list(value.shape), *spread(name, offset)] for name, value in model.state_dict().items()]
 
@@ -265,7 +267,7 @@ def frequencies():
                           original_max_position_embeddings=4096, rope_theta=1e4, rope_scaling={
                               "type": "longrope", "short_factor": factors, "long_factor": [2 * f for f in factors]}),
              (4096, 4097))):
-        config = AutoConfig.for_model(model_type, **json.loads(json.dumps(keys)))
+        config = AutoConfig.for_model(model_type, **copy.deepcopy(keys))
         compute = ROPE_INIT_FUNCTIONS[config.rope_parameters["rope_type"]]
         for length in lengths:
             inverse, scale = compute(config, "cpu", seq_len=torch.tensor(length))

@@ -179,7 +179,7 @@ TEST(Families, WhatAConfigCannotMeanIsRefusedByName) {
   expect("gemma3", "rope_parameters/rope_theta", 1e4, "rope_parameters");
   expect("gemma3", "rope_parameters/full_attention/rope_type", "su", "'su' is not supported");
   expect("gemma3_v4", "sliding_window_pattern", 0, "sliding_window_pattern");
-  expect("phi3", "partial_rotary_factor", 0.0, "partial_rotary_factor");
+  expect("phi3", "rope_parameters/partial_rotary_factor", 0.0, "partial_rotary_factor");
   expect("phi3_v4_longrope", "partial_rotary_factor", 0.5, "short_factor");
   EXPECT_EQ(refusal(cases, "phi3_v4_longrope", "rope_scaling/type", "su"), "read");  // its older name
 }
