@@ -68,14 +68,15 @@ struct ModelConfig {
   Attention attention = Attention::causal;
   at::ScalarType dtype = at::kFloat;  ///< of the weights in the folder
 
-  Rope rope;
-  std::optional<Rope> sliding_rope;  ///< of the layers with a window, where theirs differs
+  Rope rope = {};
+  std::optional<Rope> sliding_rope = std::nullopt;  ///< of the layers with a window, where theirs differs
   double partial_rotary_factor = 1;  ///< the part of a head's dimensions that turns, the first ones
   /// causal: a token sees W tokens with itself; bidirectional: |q - k| <= W.
   std::optional<int64_t> sliding_window = std::nullopt;
-  std::vector<bool> sliding_layers;     ///< which layers have that window; empty: all
-  std::optional<int64_t> query_scalar;  ///< scores are divided by its root; head_dim where empty
-  std::optional<double> soft_cap;       ///< c: scores s become c tanh(s / c)
+  std::vector<bool> sliding_layers = {};  ///< which layers have that window; empty: all
+  std::optional<int64_t> query_scalar =
+      std::nullopt;                               ///< scores are divided by its root; head_dim where empty
+  std::optional<double> soft_cap = std::nullopt;  ///< c: scores s become c tanh(s / c)
 
   bool qkv_bias = false, attention_out_bias = false, mlp_bias = false;
   bool qk_norm = false;           ///< each head's q and k pass a norm before they turn
