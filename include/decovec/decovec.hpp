@@ -9,6 +9,7 @@
 #include "decovec/io/lines.hpp"
 #include "decovec/io/npy.hpp"
 #include "decovec/io/safetensors.hpp"
+#include "decovec/io/tensor_files.hpp"
 #include "decovec/loss/info_nce.hpp"
 #include "decovec/loss/relation.hpp"
 #include "decovec/model/embedder.hpp"

@@ -110,6 +110,18 @@ std::string read_file(const fs::path& file) {
   }
 }
 
+bool file_exists(const fs::path& path) {
+  std::error_code error;
+  const fs::file_status status = fs::status(path, error);
+  if (fs::exists(status)) return true;
+  if (status.type() != fs::file_type::not_found)
+    fail("{}: cannot look at it: {}", path.string(), error.message());
+  if (fs::is_symlink(fs::symlink_status(path, error)))
+    fail("{}: a link to '{}', which is not there; fetch the file again, or remove the link", path.string(),
+         fs::read_symlink(path, error).string());
+  return false;
+}
+
 void write_file(const fs::path& file, std::string_view bytes) {
   StagedFile staged(file);
   staged.write(bytes);

@@ -11,6 +11,10 @@ namespace decovec {
 /// The bytes of a file. Throws std::runtime_error with the path and the system's reason.
 std::string read_file(const std::filesystem::path& file);
 
+/// Whether there is a file or a folder of this name. Throws std::runtime_error for a link that leads nowhere,
+/// as broken caches of downloads hold them: a file was meant to be there.
+bool file_exists(const std::filesystem::path& path);
+
 /// Writes a file whole: a temporary file beside it, flushed to disk, renamed over the final name.
 void write_file(const std::filesystem::path& file, std::string_view bytes);
 

@@ -1,48 +1,14 @@
 #include "io/safetensors_header.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cstring>
 #include <fmt/ranges.h>
-
-#include <ATen/ATen.h>
 
 #include "io/error.hpp"
 #include "io/json.hpp"
 
 namespace decovec {
 namespace {
-
-// In the order in which the format's own writer lays out data: wide elements first, so that all data is
-// aligned without holes.
-constexpr std::array kDtypes = {
-    SafetensorsDtype{"U64", 64, {}},
-    SafetensorsDtype{"I64", 64, at::kLong},
-    SafetensorsDtype{"F64", 64, at::kDouble},
-    SafetensorsDtype{"C64", 64, {}},
-    SafetensorsDtype{"F32", 32, at::kFloat},
-    SafetensorsDtype{"U32", 32, {}},
-    SafetensorsDtype{"I32", 32, at::kInt},
-    SafetensorsDtype{"BF16", 16, at::kBFloat16},
-    SafetensorsDtype{"F16", 16, at::kHalf},
-    SafetensorsDtype{"U16", 16, {}},
-    SafetensorsDtype{"I16", 16, at::kShort},
-    // Eight-bit floats come with scales in tensors of their own, so their bare values mean nothing.
-    SafetensorsDtype{"F8_E5M2FNUZ", 8, {}},
-    SafetensorsDtype{"F8_E4M3FNUZ", 8, {}},
-    SafetensorsDtype{"F8_E8M0", 8, {}},
-    SafetensorsDtype{"F8_E4M3", 8, {}},
-    SafetensorsDtype{"F8_E5M2", 8, {}},
-    SafetensorsDtype{"I8", 8, at::kChar},
-    SafetensorsDtype{"U8", 8, at::kByte},
-    SafetensorsDtype{"F6_E3M2", 6, {}},
-    SafetensorsDtype{"F6_E2M3", 6, {}},
-    SafetensorsDtype{"F4", 4, {}},
-    SafetensorsDtype{"BOOL", 8, at::kBool},
-};
-
-// LibTorch's own bound; the format has none.
-constexpr size_t kMaxDimensions = 64;
 
 // A non-negative integer of the header, or nothing.
 std::optional<int64_t> natural(const Json& json) {
@@ -54,8 +20,7 @@ std::optional<int64_t> natural(const Json& json) {
 
 // The bytes that a tensor takes. A dimension of zero counts as one in the overflow check, as it does in a
 // tensor's strides.
-int64_t data_bytes(const SafetensorsDtype& dtype, const std::vector<int64_t>& shape,
-                   const std::string& where) {
+int64_t data_bytes(const TensorDtype& dtype, const std::vector<int64_t>& shape, const std::string& where) {
   int64_t bits = dtype.bits;
   bool empty = false;
   for (const int64_t size : shape) {
@@ -70,11 +35,10 @@ int64_t data_bytes(const SafetensorsDtype& dtype, const std::vector<int64_t>& sh
   return bits / 8;
 }
 
-SafetensorsEntry parse_entry(const Json& json, int64_t data_begin, int64_t data_size,
-                             const std::string& where) {
+TensorEntry parse_entry(const Json& json, int64_t data_begin, int64_t data_size, const std::string& where) {
   const JsonObject object(json, where);
   const std::string dtype_name = object.string("dtype");
-  SafetensorsEntry entry{.dtype = find_safetensors_dtype(dtype_name), .shape = {}, .begin = 0, .end = 0};
+  TensorEntry entry{.dtype = find_dtype(dtype_name), .shape = {}, .begin = 0, .end = 0};
   if (entry.dtype == nullptr) fail("{}: unknown dtype {}", where, shown(dtype_name));
 
   const Json shape = json.value("shape", Json());
@@ -108,7 +72,7 @@ SafetensorsEntry parse_entry(const Json& json, int64_t data_begin, int64_t data_
 // The tensors' data must follow each other without holes or overlap, up to the file's end.
 void check_layout(const SafetensorsHeader& header, int64_t data_begin, int64_t file_size,
                   const std::string& where) {
-  std::vector<const std::pair<const std::string, SafetensorsEntry>*> order;
+  std::vector<const std::pair<const std::string, TensorEntry>*> order;
   for (const auto& named : header.entries) order.push_back(&named);
   std::sort(order.begin(), order.end(), [](const auto* a, const auto* b) {
     return std::pair(a->second.begin, a->second.end) < std::pair(b->second.begin, b->second.end);
@@ -125,26 +89,6 @@ void check_layout(const SafetensorsHeader& header, int64_t data_begin, int64_t f
 }
 
 }  // namespace
-
-const SafetensorsDtype* find_safetensors_dtype(std::string_view name) {
-  const auto* found = std::find_if(kDtypes.begin(), kDtypes.end(),
-                                   [&](const SafetensorsDtype& dtype) { return dtype.name == name; });
-  return found == kDtypes.end() ? nullptr : found;
-}
-
-const SafetensorsDtype* find_safetensors_dtype(c10::ScalarType scalar_type) {
-  const auto* found = std::find_if(kDtypes.begin(), kDtypes.end(), [&](const SafetensorsDtype& dtype) {
-    return dtype.scalar_type == scalar_type;
-  });
-  return found == kDtypes.end() ? nullptr : found;
-}
-
-std::string supported_safetensors_dtypes() {
-  std::vector<std::string_view> names;
-  for (const SafetensorsDtype& dtype : kDtypes)
-    if (dtype.scalar_type) names.push_back(dtype.name);
-  return fmt::format("{}", fmt::join(names, ", "));
-}
 
 SafetensorsHeader parse_safetensors_header(std::string_view file, const std::string& where) {
   if (file.size() < 8) fail("{}: expected a safetensors file, got only {} bytes", where, file.size());

@@ -28,9 +28,9 @@ Tensors sorted_and_checked(const std::vector<NamedTensor>& tensors) {
     if (named.name == "__metadata__") reject("tensor {}: the format keeps this name for itself", name);
     if (!named.tensor.defined()) reject("tensor {}: undefined", name);
     if (named.tensor.layout() != at::kStrided) reject("tensor {}: expected a dense tensor", name);
-    if (find_safetensors_dtype(named.tensor.scalar_type()) == nullptr)
+    if (find_dtype(named.tensor.scalar_type()) == nullptr)
       reject("tensor {}: dtype {} is not supported, expected one of {}", name,
-             c10::toString(named.tensor.scalar_type()), supported_safetensors_dtypes());
+             c10::toString(named.tensor.scalar_type()), supported_dtypes());
     sorted.push_back(&named);
   }
   std::sort(sorted.begin(), sorted.end(), [](auto* a, auto* b) { return a->name < b->name; });
@@ -47,7 +47,7 @@ std::string header_text(const Tensors& tensors, const std::map<std::string, std:
   int64_t at = 0;
   for (const NamedTensor* named : tensors) {
     const int64_t end = at + data_bytes(*named);
-    header[named->name] = {{"dtype", find_safetensors_dtype(named->tensor.scalar_type())->name},
+    header[named->name] = {{"dtype", find_dtype(named->tensor.scalar_type())->name},
                            {"shape", named->tensor.sizes().vec()},
                            {"data_offsets", {at, end}}};
     at = end;
@@ -70,7 +70,7 @@ std::string header_text(const Tensors& tensors, const std::map<std::string, std:
 void write_tensors(StagedFile& staged, const fs::path& file, Tensors tensors,
                    const std::map<std::string, std::string>& metadata) {
   std::stable_sort(tensors.begin(), tensors.end(), [](auto* a, auto* b) {
-    return find_safetensors_dtype(a->tensor.scalar_type()) < find_safetensors_dtype(b->tensor.scalar_type());
+    return find_dtype(a->tensor.scalar_type()) < find_dtype(b->tensor.scalar_type());
   });
   const std::string header = header_text(tensors, metadata, file);
   const uint64_t header_size = header.size();

@@ -1,6 +1,7 @@
 #include "model/folder_facts.hpp"
 
 #include "io/error.hpp"
+#include "io/file.hpp"
 #include "io/json.hpp"
 #include "model/config_file.hpp"
 #include "model/folder.hpp"
@@ -44,8 +45,8 @@ FolderFacts read_folder_facts(const fs::path& folder, const LoadOptions& options
   FolderFacts facts;
   facts.transformer = folder;
   const auto read_config = [&] { return JsonObject::read(facts.transformer / folder::kConfig); };
-  const bool modules = fs::exists(folder / folder::kModules);
-  if (!modules || fs::exists(folder / folder::kConfig)) {
+  const bool modules = file_exists(folder / folder::kModules);
+  if (!modules || file_exists(folder / folder::kConfig)) {
     const JsonObject config = read_config();
     if (config.string("model_type") == "nvembed") read_nv_embed(config, options, facts);
   }

@@ -23,6 +23,13 @@ LatentAttention empty_latent_attention(const LatentAttentionConfig& config, int6
   }
   const auto options = at::TensorOptions().dtype(dtype).device(device);
   const int64_t attended = config.heads * config.head_dim, inner = config.multiplier * hidden_size;
+  if (std::max(attended, inner) > int64_t{1} << 28) {
+    reject(
+        "latent attention: sizes: expected at most {} for heads x head_dim and multiplier x hidden_size, got "
+        "{} "
+        "and {}",
+        int64_t{1} << 28, attended, inner);
+  }
   return {.config = config,
           .latents = at::empty({config.latents, config.latent_dim}, options),
           .norm_weight = at::empty({hidden_size}, options),

@@ -3,7 +3,6 @@
 
 #include <ATen/ATen.h>
 
-#include "decovec/io/safetensors.hpp"
 #include "decovec/model/embedder.hpp"
 #include "io/error.hpp"
 #include "model/device.hpp"
@@ -58,10 +57,9 @@ Embedder Embedder::load(const fs::path& folder, const LoadOptions& options) {
     const bool stored_latents = facts.layout == FolderLayout::nv_embed;
     apply_options(options, facts);
 
-    const Safetensors files = Safetensors::open(facts.transformer);
-    const std::string prefix = find_prefix(files);
-    check_embedding_shape(facts.config, files, prefix);
+    const auto [files, prefix] = open_backbone(facts.transformer);
     const at::ScalarType dtype = options.dtype.value_or(facts.config.dtype);
+    check_weights(decovec::parameters(empty_transformer(facts.config, dtype, at::kMeta)), files, prefix);
     Embedder model;
     model.tokenizer = Tokenizer::load(facts.transformer);
     model.rule = facts.rule;
@@ -74,8 +72,10 @@ Embedder Embedder::load(const fs::path& folder, const LoadOptions& options) {
     model.transformer.config = facts.config;
     check_heads(model, folder);
     if (model.tokenizer->size() > facts.config.vocab_size) {
-      fail("{}: the tokenizer has {} ids, the model embeddings for {}; are both from the same model?",
-           folder.string(), model.tokenizer->size(), facts.config.vocab_size);
+      fail(
+          "{}: the tokenizer's ids {} to {} have no embedding, the model has {}; are both from the same "
+          "model?",
+          folder.string(), facts.config.vocab_size, model.tokenizer->size() - 1, facts.config.vocab_size);
     }
     model.transformer = empty_transformer(facts.config, dtype, options.device);
     std::set<std::string> loaded = load_weights(decovec::parameters(model.transformer), files, prefix);
@@ -91,12 +91,9 @@ Embedder Embedder::load(const fs::path& folder, const LoadOptions& options) {
             folder.string());
       }
       if (stored_latents) {
-        const std::string name = folder::kLatentPrefix + std::string("latents");
-        if (!files.contains(name) ||
-            files.shape(name) != std::vector<int64_t>{sizes.latents, sizes.latent_dim}) {
-          fail("{}: tensor '{}': expected [{}, {}] (config.json), found none or another shape",
-               files.path().string(), name, sizes.latents, sizes.latent_dim);
-        }
+        const LatentAttention shapes =
+            empty_latent_attention(sizes, facts.config.hidden_size, dtype, at::kMeta);
+        check_weights(decovec::parameters(shapes), files, folder::kLatentPrefix);
       }
       model.latents = empty_latent_attention(sizes, facts.config.hidden_size, dtype, options.device);
       if (stored_latents) {

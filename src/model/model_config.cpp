@@ -77,6 +77,10 @@ void validate(const ModelConfig& config) {
       reject("model config: {}: expected 1 to {}, got {}", name, kMaxSize, size);
     }
   }
+  if (config.heads > kMaxSize / config.head_dim) {
+    reject("model config: heads x head_dim: expected at most {}, got {} x {}", kMaxSize, config.heads,
+           config.head_dim);
+  }
   if (config.heads % config.kv_heads != 0) {
     reject("model config: heads: expected a multiple of kv_heads ({}), got {}", config.kv_heads,
            config.heads);

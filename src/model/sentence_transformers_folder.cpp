@@ -3,8 +3,9 @@
 #include <array>
 #include <set>
 
-#include "decovec/io/safetensors.hpp"
+#include "decovec/io/tensor_files.hpp"
 #include "io/error.hpp"
+#include "io/file.hpp"
 #include "io/json_keys.hpp"
 #include "model/config_file.hpp"
 #include "model/folder.hpp"
@@ -91,7 +92,7 @@ Dense read_dense(const fs::path& folder) {
   const int64_t out = config.integer("out_features", 1, int64_t{1} << 28);
   Dense dense{.activation = activation_of(config), .use_residual = config.boolean("use_residual", false)};
 
-  const Safetensors file = Safetensors::open(folder);
+  const TensorFiles file = TensorFiles::open(folder);
   std::set<std::string> expected;
   const auto read = [&](const char* name, const std::vector<int64_t>& shape) {
     expected.insert(name);
@@ -116,7 +117,7 @@ Dense read_dense(const fs::path& folder) {
 
 void read_normalize(const fs::path& folder) {
   const fs::path file = folder / folder::kConfig;
-  if (!fs::exists(file)) return;
+  if (!file_exists(file)) return;
   const JsonObject config = JsonObject::read(file);
   refuse_unknown_keys(config, {"module_input_name", "module_output_name"});
   expect_sentence_embedding(config);
@@ -159,7 +160,7 @@ void refuse_other_uses(const JsonObject& config) {
 JsonObject first_settings(const fs::path& transformer) {
   for (const char* kind : {"bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet"}) {
     const fs::path file = transformer / fmt::format("sentence_{}_config.json", kind);
-    if (!fs::exists(file)) continue;
+    if (!file_exists(file)) continue;
     JsonObject config = JsonObject::read(file);
     if (!config.raw().empty()) return config;
   }
@@ -233,7 +234,7 @@ TransformerSettings read_transformer_settings(const fs::path& transformer) {
 
 void read_model_settings(const fs::path& folder, FolderFacts& facts) {
   const fs::path file = folder / folder::kPrompts;
-  if (!fs::exists(file)) return;
+  if (!file_exists(file)) return;
   const JsonObject config = JsonObject::read(file);
   const std::string kind = config.string("model_type", "SentenceTransformer");
   if (kind != "SentenceTransformer")

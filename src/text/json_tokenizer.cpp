@@ -18,7 +18,7 @@ std::map<std::string, std::string> read_files(const fs::path& folder) {
   std::map<std::string, std::string> files;
   for (const char* name : {"tokenizer.json", "tokenizer.model", "tokenizer_config.json",
                            "special_tokens_map.json", "added_tokens.json"})
-    if (fs::exists(folder / name)) files[name] = read_file(folder / name);
+    if (file_exists(folder / name)) files[name] = read_file(folder / name);
   return files;
 }
 

@@ -9,6 +9,7 @@
 #include <unordered_map>
 
 #include "io/error.hpp"
+#include "io/file.hpp"
 #include "io/json.hpp"
 
 namespace decovec {
@@ -170,18 +171,18 @@ SpecialTokens read_special_tokens(const std::filesystem::path& folder, BaseVocab
   AddedTokenList tokens(std::move(base));
   Named named;
   bool described = false;
-  if (const fs::path file = folder / "tokenizer_config.json"; fs::exists(file)) {
+  if (const fs::path file = folder / "tokenizer_config.json"; file_exists(file)) {
     const JsonObject config = JsonObject::read(file);
     described = config.has("added_tokens_decoder");
     if (described) read_added_tokens_decoder(config, tokens);
     named = read_named(config, tokens);
   }
   // transformers reads it only where tokenizer_config.json does not describe the tokens; so do we.
-  if (const fs::path file = folder / "special_tokens_map.json"; !described && fs::exists(file)) {
+  if (const fs::path file = folder / "special_tokens_map.json"; !described && file_exists(file)) {
     const Named more = read_named(JsonObject::read(file), tokens);
     named.insert(named.end(), more.begin(), more.end());
   }
-  if (const fs::path file = folder / "added_tokens.json"; fs::exists(file))
+  if (const fs::path file = folder / "added_tokens.json"; file_exists(file))
     read_added_tokens_json(file, named, tokens);
 
   SpecialTokens result;

@@ -25,9 +25,9 @@ bool flags_decide(const JsonObject& config) {
 
 std::shared_ptr<const Tokenizer> Tokenizer::load(const fs::path& folder) {
   return at_boundary("Tokenizer::load", [&]() -> std::shared_ptr<const Tokenizer> {
-    if (fs::exists(folder / "tokenizer.json")) return std::make_shared<JsonTokenizer>(folder);
+    if (file_exists(folder / "tokenizer.json")) return std::make_shared<JsonTokenizer>(folder);
     const fs::path file = folder / "tokenizer.model";
-    if (!fs::exists(file))
+    if (!file_exists(file))
       fail("{}: no tokenizer.json and no tokenizer.model in this folder", folder.string());
     auto model = parse_sentencepiece_model(read_file(file), file.string());
     auto tokens = read_special_tokens(folder, base_vocabulary(model));
@@ -48,7 +48,7 @@ SequenceRule read_sequence_rule(const fs::path& folder, const SequenceRule& unst
     SequenceRule rule = unstated;
     const fs::path file = folder / "tokenizer_config.json";
     const JsonObject config =
-        fs::exists(file) ? JsonObject::read(file) : JsonObject(Json::object(), file.string());
+        file_exists(file) ? JsonObject::read(file) : JsonObject(Json::object(), file.string());
     // A huge number (1e30) is how transformers writes that there is no limit.
     constexpr int64_t kNoLimit = int64_t{1} << 30;
     if (config.number("model_max_length", static_cast<double>(kNoLimit)) < static_cast<double>(kNoLimit))
@@ -58,7 +58,7 @@ SequenceRule read_sequence_rule(const fs::path& folder, const SequenceRule& unst
            side);
     const bool bos_flag = config.has("add_bos_token"), eos_flag = config.has("add_eos_token");
     Template around;
-    if (const fs::path json = folder / "tokenizer.json"; fs::exists(json)) {
+    if (const fs::path json = folder / "tokenizer.json"; file_exists(json)) {
       const TokenizerJsonFrame frame = parse_tokenizer_json_frame(read_file(json), json.string());
       around = frame.around.value_or(Template{});
       if (frame.max_length && !config.has("model_max_length")) rule.max_length = *frame.max_length;

@@ -58,7 +58,7 @@ void restore_weights(const fs::path& folder, const Weights& weights) {
     by_folder[below].push_back({name, parameter.value()});
   }
   for (const auto& [below, tensors] : by_folder)
-    restore_tensors(tensors, Safetensors::open(below.empty() ? folder : folder / below));
+    restore_tensors(tensors, TensorFiles::open(below.empty() ? folder : folder / below));
 }
 
 /// Every step draws batch_size rows.
@@ -128,7 +128,7 @@ Progress load_checkpoint(const fs::path& checkpoint, const Recipe& recipe, const
                                       progress.step * stage.batch_size);
   optimizer = {.kind = stage.optimizer, .steps = progress.step};
   restore_weights(checkpoint / kModel, weights);
-  restore_state(weights, optimizer, Safetensors::open(checkpoint / kState));
+  restore_state(weights, optimizer, TensorFiles::open(checkpoint / kState));
   if (const std::string broken = broken_weight(weights, optimizer); !broken.empty())
     fail("{}: '{}': expected finite numbers alone, got others; remove this checkpoint and start anew",
          checkpoint.string(), broken);

@@ -74,7 +74,7 @@ std::vector<NamedTensor> named_state(const Weights& weights, const OptimizerStat
   return tensors;
 }
 
-void restore_state(const Weights& weights, OptimizerState& state, const Safetensors& file) {
+void restore_state(const Weights& weights, OptimizerState& state, const TensorFiles& file) {
   at::NoGradGuard no_grad;
   if (state.steps > 0) allocate_moments(weights, state);
   restore_tensors(named_state(weights, state), file);

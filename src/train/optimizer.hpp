@@ -6,6 +6,7 @@
 #include <ATen/core/Tensor.h>
 
 #include "decovec/io/safetensors.hpp"
+#include "decovec/io/tensor_files.hpp"
 #include "decovec/train/recipe.hpp"
 #include "train/weights.hpp"
 
@@ -39,6 +40,6 @@ std::vector<NamedTensor> named_state(const Weights& weights, const OptimizerStat
 /// Reads them back into a state of the same kind and steps, masters and their rounding into the weights
 /// included. Throws std::runtime_error for
 /// tensors that are missing, too many, or of another shape or type.
-void restore_state(const Weights& weights, OptimizerState& state, const Safetensors& file);
+void restore_state(const Weights& weights, OptimizerState& state, const TensorFiles& file);
 
 }  // namespace decovec

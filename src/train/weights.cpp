@@ -38,7 +38,7 @@ Weights make_weights(std::vector<Parameter> parameters) {
   return weights;
 }
 
-void restore_tensors(const std::vector<NamedTensor>& tensors, const Safetensors& file) {
+void restore_tensors(const std::vector<NamedTensor>& tensors, const TensorFiles& file) {
   at::NoGradGuard no_grad;
   constexpr const char* kOther = "is it the checkpoint of another model?";
   for (const auto& [name, tensor] : tensors) {

@@ -5,6 +5,7 @@
 #include <ATen/core/Tensor.h>
 
 #include "decovec/io/safetensors.hpp"
+#include "decovec/io/tensor_files.hpp"
 #include "decovec/model/parameter.hpp"
 
 namespace decovec {
@@ -30,7 +31,7 @@ bool has_master(const at::Tensor& holder);
 
 /// Fills tensors from a file that holds exactly these. Throws std::runtime_error for tensors that are
 /// missing, too many, or of another shape or type, before anything is changed.
-void restore_tensors(const std::vector<NamedTensor>& tensors, const Safetensors& file);
+void restore_tensors(const std::vector<NamedTensor>& tensors, const TensorFiles& file);
 
 /// Lets the holders require gradients while it lives; afterwards they do not, and their gradients are gone.
 class TrainableScope {

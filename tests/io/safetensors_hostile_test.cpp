@@ -5,7 +5,7 @@
 
 #include <ATen/ATen.h>
 
-#include "decovec/io/safetensors.hpp"
+#include "decovec/io/tensor_files.hpp"
 #include "io/temporary_folder.hpp"
 
 namespace decovec {
@@ -21,7 +21,7 @@ class HostileSafetensors : public testing::Test {
  protected:
   std::string refusal_of_bytes(std::string_view bytes) {
     put(file_, bytes);
-    const std::string message = message_of([&] { Safetensors::open(file_); });
+    const std::string message = message_of([&] { TensorFiles::open(file_); });
     EXPECT_TRUE(message.starts_with(file_.string() + ": ")) << message;
     EXPECT_LT(message.size(), file_.string().size() + 400);
     return message.substr(std::min(message.size(), file_.string().size() + 2));
@@ -29,9 +29,9 @@ class HostileSafetensors : public testing::Test {
   std::string refusal(std::string_view header, size_t data_bytes) {
     return refusal_of_bytes(with_size(header.size(), header) + std::string(data_bytes, 'x'));
   }
-  Safetensors opened(std::string_view header, std::string_view data) {
+  TensorFiles opened(std::string_view header, std::string_view data) {
     put(file_, with_size(header.size(), header) + std::string(data));
-    return Safetensors::open(file_);
+    return TensorFiles::open(file_);
   }
 
   TemporaryFolder folder_;
@@ -144,7 +144,7 @@ TEST_F(HostileSafetensors, Layout) {
 TEST_F(HostileSafetensors, UnalignedDataIsCopied) {
   const float value = 1.5f;
   std::string data = "xxx" + std::string(reinterpret_cast<const char*>(&value), 4);
-  const Safetensors file = opened(
+  const TensorFiles file = opened(
       R"({"a":{"dtype":"U8","shape":[3],"data_offsets":[0,3]},"b":{"dtype":"F32","shape":[1],"data_offsets":[3,7]}})",
       data);
   const at::Tensor tensor = file.tensor("b");
@@ -160,7 +160,7 @@ TEST_F(HostileSafetensors, BoolsBecomeZeroOrOne) {
 }
 
 TEST_F(HostileSafetensors, AFileThatShrinksWhileOpen) {
-  const Safetensors file = opened(R"({"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]}})", "wxyz");
+  const TensorFiles file = opened(R"({"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]}})", "wxyz");
   std::filesystem::resize_file(file_, 20);
   EXPECT_TRUE(has(message_of([&] { file.tensor("a"); }), "x.safetensors: the file shrank"));
 }
@@ -181,7 +181,7 @@ TEST_F(HostileSafetensors, EveryChangedByte) {
       changed[at] = byte;
       put(file_, changed);
       try {
-        const Safetensors file = Safetensors::open(file_);
+        const TensorFiles file = TensorFiles::open(file_);
         for (const std::string& name : file.names()) read += file.tensor(name).clone().numel();
       } catch (const std::runtime_error& error) {
         EXPECT_TRUE(has(error.what(), "x.safetensors: "));
@@ -194,7 +194,7 @@ class HostileIndex : public HostileSafetensors {
  protected:
   std::string refusal_of_index(std::string_view text) {
     put(folder_ / "model.safetensors.index.json", text);
-    return message_of([&] { Safetensors::open(folder_.path()); });
+    return message_of([&] { TensorFiles::open(folder_.path()); });
   }
 };
 

@@ -6,6 +6,8 @@
 
 #include <ATen/ATen.h>
 
+#include "decovec/io/tensor_files.hpp"
+#include "io/reference_tensors.hpp"
 #include "io/temporary_folder.hpp"
 
 namespace decovec {
@@ -13,35 +15,10 @@ namespace {
 
 using Names = std::set<std::string>;
 
-// The tensors of tests/data/safetensors_reference.py, in another order.
-std::vector<NamedTensor> reference_tensors() {
-  const at::Tensor values = at::tensor({0.5, -1.25, 3.0, 40.0, -5.5, 0.0}, at::kDouble);
-  const at::Tensor integers = at::tensor({1, -2, 3, 100, -128, 127}, at::kInt);
-  return {{"scalar", at::scalar_tensor(2.5f)},
-          {"名前.weight", at::ones({1, 1, 1})},
-          {"uint8", at::tensor({0, 7, 255}, at::kByte)},
-          {"empty", at::empty({0, 4})},
-          {"float64", values.view({3, 2})},
-          {"float32", values.view({2, 3}).to(at::kFloat)},
-          {"float16", values.to(at::kHalf)},
-          {"bfloat16", values.to(at::kBFloat16).view({1, 6})},
-          {"bool", at::tensor({1, 0, 1}).to(at::kBool)},
-          {"int64", at::tensor({int64_t{1} << 62, -(int64_t{1} << 62)}, at::kLong)},
-          {"int32", integers},
-          {"int16", integers.to(at::kShort)},
-          {"int8", integers.to(at::kChar)}};
-}
-
-void expect_equal(const at::Tensor& got, const at::Tensor& expected, const std::string& name) {
-  ASSERT_EQ(got.scalar_type(), expected.scalar_type()) << name;
-  ASSERT_EQ(got.sizes(), expected.sizes()) << name;
-  EXPECT_TRUE(at::equal(got, expected)) << name;
-}
-
 std::filesystem::path reference(const char* name) { return test_data() / "io" / name; }
 
 TEST(Safetensors, ReadsWhatTheFormatsOwnLibraryWrote) {
-  const Safetensors file = Safetensors::open(reference("mixed.safetensors"));
+  const TensorFiles file = TensorFiles::open(reference("mixed.safetensors"));
   const std::vector<NamedTensor> expected = reference_tensors();
   EXPECT_EQ(file.names().size(), expected.size());
   for (const NamedTensor& named : expected) {
@@ -54,15 +31,15 @@ TEST(Safetensors, ReadsWhatTheFormatsOwnLibraryWrote) {
 }
 
 TEST(Safetensors, NamesAreSorted) {
-  const std::vector<std::string> names = Safetensors::open(reference("mixed.safetensors")).names();
+  const std::vector<std::string> names = TensorFiles::open(reference("mixed.safetensors")).names();
   EXPECT_TRUE(std::is_sorted(names.begin(), names.end()));
 }
 
 TEST(Safetensors, TensorsLieInOneMappingThatTheyKeepAlive) {
   at::Tensor tensor;
   {
-    const Safetensors file = Safetensors::open(reference("mixed.safetensors"));
-    const Safetensors copy = file;
+    const TensorFiles file = TensorFiles::open(reference("mixed.safetensors"));
+    const TensorFiles copy = file;
     tensor = file.tensor("float32");
     EXPECT_EQ(tensor.data_ptr(), copy.tensor("float32").data_ptr());
     EXPECT_EQ(static_cast<char*>(tensor.data_ptr()) - static_cast<char*>(copy.tensor("float64").data_ptr()),
@@ -72,7 +49,7 @@ TEST(Safetensors, TensorsLieInOneMappingThatTheyKeepAlive) {
 }
 
 TEST(Safetensors, ThreadsReadAtOnce) {
-  const Safetensors file = Safetensors::open(reference("mixed.safetensors"));
+  const TensorFiles file = TensorFiles::open(reference("mixed.safetensors"));
   std::vector<std::thread> threads;
   for (int i = 0; i < 4; ++i)
     threads.emplace_back([&] {
@@ -83,17 +60,17 @@ TEST(Safetensors, ThreadsReadAtOnce) {
 }
 
 TEST(Safetensors, NamesWhatIsNotThere) {
-  const Safetensors file = Safetensors::open(reference("mixed.safetensors"));
+  const TensorFiles file = TensorFiles::open(reference("mixed.safetensors"));
   EXPECT_FALSE(file.contains("other"));
   for (const std::string& message :
        {message_of([&] { file.tensor("other"); }), message_of([&] { file.shape("other"); })})
     EXPECT_TRUE(has(message, "mixed.safetensors: no tensor \"other\""));
   EXPECT_TRUE(
-      has(message_of([] { Safetensors::open("none.safetensors"); }), "none.safetensors: cannot open"));
+      has(message_of([] { TensorFiles::open("none.safetensors"); }), "none.safetensors: cannot open"));
 }
 
 TEST(Safetensors, OpensFilesWithDtypesItCannotHold) {
-  const Safetensors file = Safetensors::open(reference("unsupported.safetensors"));
+  const TensorFiles file = TensorFiles::open(reference("unsupported.safetensors"));
   EXPECT_EQ(file.shape("uint16"), std::vector<int64_t>{3});
   EXPECT_EQ(file.tensor("float32").item<float>(), 1.5f);
   for (const auto& [name, dtype] :
@@ -106,7 +83,7 @@ TEST(Safetensors, OpensFilesWithDtypesItCannotHold) {
 
 TEST(Safetensors, ReadsShardsThroughTheIndex) {
   for (const char* path : {"sharded", "sharded/model.safetensors.index.json"}) {
-    const Safetensors file = Safetensors::open(reference(path));
+    const TensorFiles file = TensorFiles::open(reference(path));
     EXPECT_EQ(file.names(),
               (std::vector<std::string>{"a", "b"}));  // not "ignored", which the index does not name
     expect_equal(file.tensor("a"), at::arange(4, at::kFloat), "a");
@@ -114,23 +91,6 @@ TEST(Safetensors, ReadsShardsThroughTheIndex) {
     EXPECT_EQ(file.metadata(), (std::map<std::string, std::string>{{"source", "test"}}));
     EXPECT_EQ(file.path().filename(), "model.safetensors.index.json");
   }
-}
-
-TEST(Safetensors, PrefersTheSingleFileOfAFolder) {
-  const TemporaryFolder folder;
-  for (const auto& file : std::filesystem::directory_iterator(reference("sharded")))
-    std::filesystem::copy(file, folder.path());
-  EXPECT_EQ(Safetensors::open(folder.path()).names().size(), 2u);
-  std::filesystem::copy(reference("mixed.safetensors"), folder / "model.safetensors");
-  EXPECT_EQ(Safetensors::open(folder.path()).names().size(), 13u);
-}
-
-TEST(Safetensors, SaysWhatAFolderLacks) {
-  const TemporaryFolder folder;
-  const auto refusal = [&] { return message_of([&] { Safetensors::open(folder.path()); }); };
-  EXPECT_TRUE(has(refusal(), "expected model.safetensors or model.safetensors.index.json in the folder"));
-  put(folder / "pytorch_model.bin", "x");
-  EXPECT_TRUE(has(refusal(), "it holds pytorch_model.bin, convert that to safetensors"));
 }
 
 TEST(WriteSafetensors, WritesTheBytesOfTheFormatsOwnLibrary) {
@@ -155,7 +115,7 @@ TEST(WriteSafetensors, TakesViewsAndParameters) {
                                             {"expanded", base.select(0, 0).expand({3, 6})},
                                             {"parameter", base.clone().requires_grad_()}};
   write_safetensors(folder / "x.safetensors", tensors);
-  const Safetensors file = Safetensors::open(folder / "x.safetensors");
+  const TensorFiles file = TensorFiles::open(folder / "x.safetensors");
   for (const NamedTensor& named : tensors) expect_equal(file.tensor(named.name), named.tensor, named.name);
   EXPECT_FALSE(file.tensor("parameter").requires_grad());
 }
@@ -164,7 +124,7 @@ TEST(WriteSafetensors, WritesNoTensors) {
   const TemporaryFolder folder;
   write_safetensors(folder / "x.safetensors", {}, {.metadata = {}});
   EXPECT_EQ(bytes_of(folder / "x.safetensors"), std::string("\x08\0\0\0\0\0\0\0{}      ", 16));
-  EXPECT_TRUE(Safetensors::open(folder / "x.safetensors").names().empty());
+  EXPECT_TRUE(TensorFiles::open(folder / "x.safetensors").names().empty());
 }
 
 TEST(WriteSafetensors, RejectsWhatTheFormatCannotHold) {
@@ -196,7 +156,7 @@ TEST(WriteSafetensorsFolder, WritesOneFile) {
   write_safetensors_folder(folder.path(), {{"a", at::ones({2})}, {"b", at::ones({2})}},
                            {.max_shard_bytes = 16});
   EXPECT_EQ(folder.names(), Names{"model.safetensors"});
-  EXPECT_EQ(Safetensors::open(folder.path()).names(), (std::vector<std::string>{"a", "b"}));
+  EXPECT_EQ(TensorFiles::open(folder.path()).names(), (std::vector<std::string>{"a", "b"}));
 }
 
 TEST(WriteSafetensorsFolder, SplitsIntoShards) {
@@ -209,7 +169,7 @@ TEST(WriteSafetensorsFolder, SplitsIntoShards) {
   write_safetensors_folder(folder.path(), tensors, {.max_shard_bytes = 16});
   EXPECT_EQ(folder.names(), (Names{"model-00001-of-00003.safetensors", "model-00002-of-00003.safetensors",
                                    "model-00003-of-00003.safetensors", "model.safetensors.index.json"}));
-  const auto names_in = [&](const char* shard) { return Safetensors::open(folder / shard).names(); };
+  const auto names_in = [&](const char* shard) { return TensorFiles::open(folder / shard).names(); };
   EXPECT_EQ(names_in("model-00001-of-00003.safetensors"), (std::vector<std::string>{"a", "b"}));
   EXPECT_EQ(names_in("model-00002-of-00003.safetensors"), (std::vector<std::string>{"c"}));
   EXPECT_EQ(names_in("model-00003-of-00003.safetensors"), (std::vector<std::string>{"d", "e"}));
@@ -227,7 +187,7 @@ TEST(WriteSafetensorsFolder, SplitsIntoShards) {
   }
 }
 )");
-  const Safetensors file = Safetensors::open(folder.path());
+  const TensorFiles file = TensorFiles::open(folder.path());
   EXPECT_EQ(file.names().size(), 5u);
   for (const NamedTensor& named : tensors) expect_equal(file.tensor(named.name), named.tensor, named.name);
 }
@@ -239,7 +199,7 @@ TEST(WriteSafetensorsFolder, DoesNotMixWithWeightsThatAreThere) {
                     write_safetensors_folder(folder.path(), {{"b", at::ones({2})}});
                   }),
                   "model.safetensors: already exists"));
-  EXPECT_EQ(Safetensors::open(folder.path()).names(), std::vector<std::string>{"a"});
+  EXPECT_EQ(TensorFiles::open(folder.path()).names(), std::vector<std::string>{"a"});
 }
 
 TEST(WriteSafetensorsFolder, LeavesNothingWhenAShardFails) {

@@ -33,7 +33,7 @@ inline at::Tensor hashed_weight(const std::string& name, const std::vector<int64
 /// families/cases.json.
 struct FamilyCases {
   Json all = read_json(families() / "cases.json");
-  Safetensors expected = Safetensors::open(families() / "expected.safetensors");
+  TensorFiles expected = TensorFiles::open(families() / "expected.safetensors");
 
   const Json& find(const std::string& name) const {
     for (const Json& one : all.at("cases")) {

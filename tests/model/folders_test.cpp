@@ -46,7 +46,7 @@ TEST(Folders, VectorsEqualSentenceTransformers) {
   // Bits of attention with heads of 8 columns, which no real model has, depend on the thread that computes
   // them.
   at::set_num_threads(1);
-  const Safetensors vectors = folder_vectors();
+  const TensorFiles vectors = folder_vectors();
   for (const Json& one : folder_cases()) {
     const auto name = one.at("name").get<std::string>();
     SCOPED_TRACE(name);

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "decovec/io/safetensors.hpp"
+#include "decovec/io/tensor_files.hpp"
 #include "io/json.hpp"
 
 namespace decovec::test {
@@ -76,7 +77,7 @@ inline Json find_case(const std::string& list, const std::string& name) {
 
 /// The cases of tests/data/folders, whose files lie below tests/data, and their vectors by name.
 inline Json folder_cases() { return read_json(test_data() / "folders/cases.json").at("cases"); }
-inline Safetensors folder_vectors() { return Safetensors::open(test_data() / "folders/vectors.safetensors"); }
+inline TensorFiles folder_vectors() { return TensorFiles::open(test_data() / "folders/vectors.safetensors"); }
 
 inline Json folder_case(const std::string& name) {
   for (const Json& one : folder_cases()) {
@@ -85,6 +86,6 @@ inline Json folder_case(const std::string& name) {
   throw std::runtime_error("folders/cases.json: no case " + name);
 }
 
-inline Safetensors expected_values() { return Safetensors::open(models() / "expected.safetensors"); }
+inline TensorFiles expected_values() { return TensorFiles::open(models() / "expected.safetensors"); }
 
 }  // namespace decovec::test

@@ -31,7 +31,7 @@ Embedder load_plain(const ModelFolder& folder, LoadOptions options = {}) {
 
 // The packed sequences that the reference computed one by one.
 struct Reference {
-  Safetensors values = expected_values();
+  TensorFiles values = expected_values();
   TokenBatch batch;
 
   Reference() {
@@ -160,7 +160,7 @@ TEST(Parity, SequencesAreTheReferencesTokens) {
 
 TEST(Parity, EmbeddingsEqualTheReferences) {
   const auto texts = cases("texts").get<std::vector<std::string>>();
-  const Safetensors values = expected_values();
+  const TensorFiles values = expected_values();
   for (const Json& one : cases("vectors")) {
     const auto name = one.at("name").get<std::string>();
     SCOPED_TRACE(name);

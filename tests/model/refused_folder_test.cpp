@@ -134,7 +134,7 @@ Edit tensors(const std::function<void(std::map<std::string, at::Tensor>&)>& edit
     const path file = folder.path() / "model.safetensors";
     std::map<std::string, at::Tensor> stored;
     {
-      const Safetensors files = Safetensors::open(file);
+      const TensorFiles files = TensorFiles::open(file);
       for (const std::string& name : files.names()) stored[name] = files.tensor(name).clone();
     }
     edit(stored);

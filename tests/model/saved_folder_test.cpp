@@ -131,7 +131,7 @@ TEST(SavedFolder, LoadsAsItWasAndSavesTheSameBytes) {
 
 // Every reference folder, read and written, is the same model still.
 TEST(SavedFolder, KeepsWhatReferenceFoldersMean) {
-  const Safetensors expected = test::expected_values();
+  const TensorFiles expected = test::expected_values();
   for (const Json& one : cases("vectors")) {
     const auto name = one.at("name").get<std::string>();
     SCOPED_TRACE(name);
@@ -155,7 +155,7 @@ TEST(SavedFolder, AnNvEmbedFolderThatBecomesAMeanPoolerIsAMistralFolder) {
 TEST(SavedFolder, TheDtypeOfTheFilesIsTheCallers) {
   const TemporaryFolder folder;
   small_model(Pooling::mean, Attention::bidirectional).save(folder.path() / "saved", at::kBFloat16);
-  const Safetensors files = Safetensors::open(folder.path() / "saved");
+  const TensorFiles files = TensorFiles::open(folder.path() / "saved");
   for (const std::string& name : files.names())
     EXPECT_EQ(files.tensor(name).scalar_type(), at::kBFloat16) << name;
   EXPECT_EQ(read_json(folder.path() / "saved/config.json").at("dtype"), "bfloat16");

@@ -7,6 +7,7 @@
 #include <ATen/ATen.h>
 
 #include "decovec/io/safetensors.hpp"
+#include "decovec/io/tensor_files.hpp"
 #include "decovec/train/train.hpp"
 #include "io/file.hpp"
 #include "io/temporary_folder.hpp"
@@ -239,7 +240,7 @@ TEST_F(Checkpoint, NumbersThatAreNotFiniteAreRefused) {
   train_until(model, 2);
   const fs::path file = checkpoints_ / "step-2" / "optimizer.safetensors";
   std::vector<NamedTensor> tensors;
-  const Safetensors saved = Safetensors::open(file);
+  const TensorFiles saved = TensorFiles::open(file);
   for (const std::string& name : saved.names()) tensors.push_back({name, saved.tensor(name).clone()});
   tensors[3].tensor.flatten()[0] = std::numeric_limits<float>::infinity();
   write_safetensors(file, tensors);

@@ -100,7 +100,7 @@ TEST(Optimizer, StateComesBackFromAFileByParameterName) {
     const Weights other = reference_weights(run.at("start"), type);
     for (size_t i = 0; i < 2; ++i) other.holders[i].copy_(weights.holders[i]);
     OptimizerState restored{.kind = Optimizer::adamw, .steps = 1};
-    restore_state(other, restored, Safetensors::open(file));
+    restore_state(other, restored, TensorFiles::open(file));
     step(weights, state, 1);
     step(other, restored, 1);
     for (size_t i = 0; i < 2; ++i) {
@@ -111,14 +111,14 @@ TEST(Optimizer, StateComesBackFromAFileByParameterName) {
     std::vector<NamedTensor> tensors = named_state(weights, state);
     tensors[0].name = "exp_avg.other";
     write_safetensors(file, tensors);
-    EXPECT_THROW(restore_state(other, restored, Safetensors::open(file)), std::runtime_error);
+    EXPECT_THROW(restore_state(other, restored, TensorFiles::open(file)), std::runtime_error);
     tensors.erase(tensors.begin());
     write_safetensors(file, tensors);
-    EXPECT_THROW(restore_state(other, restored, Safetensors::open(file)), std::runtime_error);
+    EXPECT_THROW(restore_state(other, restored, TensorFiles::open(file)), std::runtime_error);
     tensors = named_state(weights, state);
     tensors[0].tensor = at::zeros({7});
     write_safetensors(file, tensors);
-    EXPECT_THROW(restore_state(other, restored, Safetensors::open(file)), std::runtime_error);
+    EXPECT_THROW(restore_state(other, restored, TensorFiles::open(file)), std::runtime_error);
   }
   std::filesystem::remove(file);
 }

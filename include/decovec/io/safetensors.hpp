@@ -1,7 +1,6 @@
 #pragma once
 #include <filesystem>
 #include <map>
-#include <memory>
 #include <string>
 #include <vector>
 
@@ -12,37 +11,6 @@ namespace decovec {
 struct NamedTensor {
   std::string name;
   at::Tensor tensor;
-};
-
-/// The tensors of one safetensors file, or of all shards of an index, mapped into memory.
-///
-/// Opening checks the whole header against the format's rules (header size, known dtypes, offsets without
-/// holes or overlap, sizes that match shapes, no duplicate keys) and reads no tensor data. Copies share the
-/// mappings.
-class Safetensors {
- public:
-  /// `path` is a `.safetensors` file, a `.safetensors.index.json`, or a folder that holds `model.safetensors`
-  /// or `model.safetensors.index.json`. Throws std::runtime_error that names the file and the broken rule.
-  static Safetensors open(const std::filesystem::path& path);
-
-  /// All tensor names, sorted.
-  std::vector<std::string> names() const;
-  bool contains(const std::string& name) const;
-  /// The shape as the header states it. Throws std::runtime_error for a name that is not there.
-  std::vector<int64_t> shape(const std::string& name) const;
-  /// The tensor on the CPU, without a copy: it lies in the mapping and keeps it alive, so writing to it ends
-  /// the process (clone it first). Bools and unaligned data are copies. Throws std::runtime_error for a dtype
-  /// that is none of BOOL, U8, I8, I16, I32, I64, F16, BF16, F32, F64, and where the file shrank since it was
-  /// opened.
-  at::Tensor tensor(const std::string& name) const;
-  /// The header's `__metadata__`; for shards, the index's string entries of "metadata".
-  const std::map<std::string, std::string>& metadata() const;
-  /// What was opened, for error messages.
-  const std::filesystem::path& path() const;
-
- private:
-  struct Contents;
-  std::shared_ptr<const Contents> contents_;
 };
 
 struct SafetensorsWriteOptions {

@@ -73,8 +73,10 @@ enum class FolderLayout { plain_decoder, nv_embed, sentence_transformers };
 class Embedder {
  public:
   /// Reads a model folder: NV-Embed's layout, a sentence-transformers folder, or a plain decoder (which needs
-  /// `options.pooling`). Nothing is downloaded. Throws std::runtime_error for a folder that is broken or that
-  /// decovec would have to guess about, std::invalid_argument for options that contradict it.
+  /// `options.pooling`). Weights are safetensors or pytorch_model.bin (see TensorFiles); all shapes are checked
+  /// before memory is taken, and little more than the model's own size is. Nothing is downloaded, and nothing
+  /// of a file is run. Throws std::runtime_error for a folder that is broken or that decovec would have to
+  /// guess about, std::invalid_argument for options that contradict it.
   static Embedder load(const std::filesystem::path& folder, const LoadOptions& options = {});
 
   /// A model with random weights, drawn by options.seed: the recipe's [model.new].
