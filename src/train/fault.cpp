@@ -28,9 +28,9 @@ std::vector<int64_t> rows_with_broken_loss(const CachedLoss& result, const StepB
                                            const LossFunction& loss) {
   at::NoGradGuard no_grad;
   std::vector<int64_t> rows;
-  for (int64_t i = 0; i < batch.own.size(); ++i) {
-    const at::Tensor share = loss({result.embeddings.narrow(0, i, 1), result.documents, batch.own.begin + i});
-    if (!std::isfinite(share.item<double>())) rows.push_back(batch.own.begin + i);
+  for (int64_t row = batch.own.begin; row < batch.own.end; ++row) {
+    const at::Tensor share = loss({result.queries, result.documents, row, row + 1}, nullptr);
+    if (!std::isfinite(share.item<double>())) rows.push_back(row);
   }
   return rows;
 }

@@ -87,10 +87,12 @@ OrderedJson fingerprint(const Recipe& recipe, const std::map<std::string, Datase
       {"instruction", static_cast<int>(model.rule.instruction)},
       {"max_length", model.rule.max_length}};
   for (const StageRecipe& stage : recipe.stages) {
+    OrderedJson losses = OrderedJson::array();
+    for (const LossRecipe& loss : stage.losses)
+      losses.push_back({{"loss", loss.description}, {"weight", loss.weight}, {"data", loss.data}});
     print["stages"].push_back(stage.name);
     print["stage"][stage.name] = {{"data", stage.data},
-                                  {"loss", stage.loss},
-                                  {"temperature", stage.temperature},
+                                  {"losses", losses},
                                   {"batch_size", stage.batch_size},
                                   {"steps", stage.steps},
                                   {"optimizer", stage.optimizer == Optimizer::adamw ? "adamw" : "sgd"},

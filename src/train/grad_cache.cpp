@@ -13,28 +13,28 @@ at::ScalarType wide(const at::Tensor& tensor) {
   return tensor.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
 }
 
-/// The loss and its gradient with respect to own queries and all documents, tile after tile of query rows.
+/// Some rows' share of the loss, and its gradient with respect to all queries and documents.
 struct LossGradient {
   double loss = 0;
+  FilterCounts filtered;
   at::Tensor queries, documents;
 };
 
-LossGradient loss_gradient(const at::Tensor& own_queries, const at::Tensor& all_documents,
-                           int64_t first_query, const LossFunction& loss, int64_t tile_scores) {
+/// Tile after tile of rows.
+LossGradient loss_gradient(const at::Tensor& all_queries, const at::Tensor& all_documents, RowRange rows,
+                           const LossFunction& loss, int64_t tile_scores) {
   at::AutoGradMode with_graph(true);
   LossGradient result;
+  const at::Tensor queries = all_queries.detach().requires_grad_(true);
   const at::Tensor documents = all_documents.detach().requires_grad_(true);
-  std::vector<at::Tensor> query_gradients;
-  const int64_t tile = std::max<int64_t>(1, tile_scores / std::max<int64_t>(1, documents.size(0)));
-  for (int64_t begin = 0; begin < own_queries.size(0); begin += tile) {
-    const int64_t count = std::min(tile, own_queries.size(0) - begin);
-    const at::Tensor queries = own_queries.narrow(0, begin, count).detach().requires_grad_(true);
-    const at::Tensor share = loss({queries, documents, first_query + begin});
+  const int64_t tile = std::max<int64_t>(1, tile_scores / (queries.size(0) + documents.size(0)));
+  for (int64_t begin = rows.begin; begin < rows.end; begin += tile) {
+    const at::Tensor share =
+        loss({queries, documents, begin, std::min(begin + tile, rows.end)}, &result.filtered);
     share.backward();
     result.loss += share.item<double>();
-    query_gradients.push_back(queries.grad());
   }
-  result.queries = at::cat(query_gradients);
+  result.queries = queries.grad();
   result.documents = documents.grad();
   return result;
 }
@@ -88,18 +88,22 @@ CachedLoss accumulate_gradient(const StepBatch& batch, const EmbedFunction& embe
     embeddings.index_copy_(0, places(micro_batches[b]), values);
   }
 
-  const int64_t first_document = batch.relation.positive[static_cast<size_t>(batch.own.begin)];
-  const at::Tensor queries = embeddings.narrow(0, 0, batch.own.size());
+  const int64_t first_document = batch.relation.documents_of(batch.own.begin).front();
+  const at::Tensor own_queries = embeddings.narrow(0, 0, batch.own.size());
   const at::Tensor own_documents = embeddings.narrow(0, batch.own.size(), count - batch.own.size());
-  CachedLoss result{.embeddings = embeddings, .documents = world.gather(own_documents)};
+  CachedLoss result{.embeddings = embeddings,
+                    .queries = world.gather(own_queries),
+                    .documents = world.gather(own_documents)};
   LossGradient gradient =
-      loss_gradient(queries, result.documents, batch.own.begin, loss, options.tile_scores);
+      loss_gradient(result.queries, result.documents, batch.own, loss, options.tile_scores);
+  world.reduce(gradient.queries);
   world.reduce(gradient.documents);
   at::Tensor total = at::full({1}, gradient.loss, embeddings.options().dtype(at::kDouble));
   world.reduce(total);
   result.loss = total.item<double>();
-  result.gradients =
-      at::cat({gradient.queries, gradient.documents.narrow(0, first_document, own_documents.size(0))});
+  result.filtered = gradient.filtered;
+  result.gradients = at::cat({gradient.queries.narrow(0, batch.own.begin, batch.own.size()),
+                              gradient.documents.narrow(0, first_document, own_documents.size(0))});
   if (!std::isfinite(result.loss)) return result;
 
   at::AutoGradMode with_graph(true);

@@ -8,7 +8,7 @@
 
 #include <ATen/core/Tensor.h>
 
-#include "decovec/loss/info_nce.hpp"
+#include "decovec/loss/embeddings.hpp"
 #include "decovec/model/token_batch.hpp"
 #include "decovec/world/world.hpp"
 #include "train/step_batch.hpp"
@@ -30,26 +30,29 @@ class GradientSum {
 
 /// Packed tokens to embeddings [B, D], with a graph where gradients are enabled.
 using EmbedFunction = std::function<at::Tensor(const TokenBatch&)>;
-/// Some rows' share of a loss that is a sum over query rows.
-using LossFunction = std::function<at::Tensor(const Embeddings&)>;
+/// Some rows' share of a loss of the global batch.
+using LossFunction = std::function<at::Tensor(const Embeddings&, FilterCounts*)>;
 
 struct GradCacheOptions {
   int64_t micro_batch_tokens = 4096;       ///< tokens with a graph at once: memory, not the result
-  int64_t tile_scores = int64_t{1} << 22;  ///< scores of queries against documents with a graph at once
+  int64_t tile_scores = int64_t{1} << 22;  ///< rows with a graph at once, times all texts
 };
 
 /// A step's loss and, for looking into it, what it was made of.
 struct CachedLoss {
   double loss = 0;             ///< over all ranks
+  FilterCounts filtered = {};  ///< of this rank's rows
   at::Tensor embeddings = {};  ///< of this rank's sequences [sequences, D]
   at::Tensor gradients = {};   ///< of the loss with respect to them
+  at::Tensor queries = {};     ///< of all ranks [N, D]
   at::Tensor documents = {};   ///< of all ranks [M, D]
 };
 
 /// Embeds micro batch after micro batch without a graph, takes the loss's gradient with respect to the
 /// embeddings, then embeds again with a graph and sends it on; the last micro batch needs no second forward
-/// pass. The gradient lands in the holders, and from there in `sum`; nothing does where the loss is not
-/// finite. Every rank needs at least one query.
+/// pass. Each rank evaluates its own rows against the texts of all, and the gradients of every text are
+/// summed over ranks. The gradient lands in the holders, and from there in `sum`; nothing does where the loss
+/// is not finite. Every rank needs at least one query.
 CachedLoss accumulate_gradient(const StepBatch& batch, const EmbedFunction& embed, const LossFunction& loss,
                                GradientSum& sum, at::Device device, World& world,
                                const GradCacheOptions& options = {});

@@ -6,6 +6,7 @@
 
 #include "io/file.hpp"
 #include "model/config_file.hpp"
+#include "train/loss_table.hpp"
 #include "train/outputs.hpp"
 #include "train/toml_fields.hpp"
 #include "train/toml_overrides.hpp"
@@ -64,25 +65,63 @@ DataRecipe read_data(const toml::table& table, size_t index, const fs::path& fol
   return data;
 }
 
-StageRecipe read_stage(const toml::table& table, size_t index, const fs::path& folder,
-                       const std::vector<DataRecipe>& data) {
-  TomlFields fields(table, label("stage", table, index));
-  StageRecipe stage;
-  fields.name("name", stage.name);
-  fields.texts("data", stage.data);
-  for (size_t i = 0; i < stage.data.size(); ++i) {
-    const auto found = std::find_if(data.begin(), data.end(),
-                                    [&](const DataRecipe& set) { return set.name == stage.data[i]; });
-    const auto before = stage.data.begin() + static_cast<std::ptrdiff_t>(i);
-    if (found == data.end() || std::find(stage.data.begin(), before, stage.data[i]) != before) {
-      std::vector<std::string> names;
-      for (const DataRecipe& set : data) names.push_back(set.name);
-      fields.wrong(*table.get_as<toml::array>("data")->get(i), "data",
+// The key 'data': some of `names`, each once.
+std::vector<std::string> read_set_names(TomlFields& fields, const std::vector<std::string>& names) {
+  std::vector<std::string> chosen;
+  fields.texts("data", chosen);
+  for (size_t i = 0; i < chosen.size(); ++i) {
+    const auto before = chosen.begin() + static_cast<std::ptrdiff_t>(i);
+    if (std::find(names.begin(), names.end(), chosen[i]) == names.end() ||
+        std::find(chosen.begin(), before, chosen[i]) != before) {
+      fields.wrong(*fields.find("data")->as_array()->get(i), "data",
                    fmt::format("names of data sets ({}), each once", fmt::join(names, ", ")));
     }
   }
-  fields.choice("loss", stage.loss, {{"info_nce", "info_nce"}});
-  fields.number("temperature", stage.temperature, 1e-6);
+  return chosen;
+}
+
+// `loss`: a name beside its options, a table of these, or a list of such tables.
+std::vector<LossRecipe> read_losses(TomlFields& stage, const std::string& where,
+                                    const std::vector<std::string>& sets) {
+  const toml::node* node = stage.find("loss");
+  if (node == nullptr || (!node->is_table() && !node->is_array())) return {read_loss(stage, "loss")};
+  const std::string expected = "a name, a table with a name, or a list of such tables";
+  std::vector<LossRecipe> losses;
+  const auto read = [&](const toml::node& element) {
+    if (!element.is_table()) stage.wrong(element, "loss", expected);
+    TomlFields fields(*element.as_table(), where + ": loss");
+    if (fields.find("name") == nullptr) fields.wrong("name", "the name of a loss");
+    LossRecipe& loss = losses.emplace_back(read_loss(fields, "name"));
+    fields.positive("weight", loss.weight);
+    loss.data = read_set_names(fields, sets);
+    fields.finish();
+  };
+  if (node->is_table()) {
+    read(*node);
+  } else {
+    if (node->as_array()->empty()) stage.wrong(*node, "loss", expected);
+    for (const toml::node& element : *node->as_array()) read(element);
+  }
+  for (const std::string& set : sets) {
+    const auto is_for_set = [&](const LossRecipe& loss) {
+      return loss.data.empty() || std::find(loss.data.begin(), loss.data.end(), set) != loss.data.end();
+    };
+    if (std::none_of(losses.begin(), losses.end(), is_for_set))
+      stage.wrong(*node, "loss", fmt::format("at least one for data set '{}'", set));
+  }
+  return losses;
+}
+
+StageRecipe read_stage(const toml::table& table, size_t index, const fs::path& folder,
+                       const std::vector<DataRecipe>& data) {
+  const std::string where = label("stage", table, index);
+  TomlFields fields(table, where);
+  StageRecipe stage;
+  fields.name("name", stage.name);
+  std::vector<std::string> names;
+  for (const DataRecipe& set : data) names.push_back(set.name);
+  stage.data = read_set_names(fields, names);
+  stage.losses = read_losses(fields, where, stage.data.empty() ? names : stage.data);
   fields.integer("batch_size", stage.batch_size, 1, kMaxBatchSize);
   fields.integer("micro_batch_tokens", stage.micro_batch_tokens, 1, kMaxMicroBatchTokens);
   fields.flag("gradient_checkpointing", stage.gradient_checkpointing);

@@ -16,6 +16,7 @@ std::string to_json(const StepReport& report) {
                             {"tokens", report.tokens},
                             {"truncated", report.truncated},
                             {"masked", report.masked},
+                            {"filtered", report.filtered},
                             {"seconds", report.seconds},
                             {"tokens_per_second", report.tokens_per_second},
                             {"seconds_left", report.seconds_left}};
@@ -35,6 +36,7 @@ StepReport parse_step_report(std::string_view line, const std::string& where) {
           .tokens = json.integer("tokens"),
           .truncated = json.integer("truncated"),
           .masked = json.integer("masked"),
+          .filtered = json.integer("filtered"),
           .seconds = json.number("seconds"),
           .tokens_per_second = json.number("tokens_per_second"),
           .seconds_left = json.number("seconds_left")};

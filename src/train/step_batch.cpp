@@ -18,10 +18,11 @@ uint64_t text_hash(std::string_view instruction, std::string_view text) {
 }
 
 StepBatch assemble(const std::vector<TrainingSet>& sets, const std::vector<BatchRow>& rows, RowRange own,
-                   const SequenceFunction& sequence) {
+                   const SequenceFunction& sequence, RandomKey key) {
   StepBatch batch;
   batch.own = own;
-  Relation& relation = batch.relation;
+  RelationFacts facts;
+  facts.key = key;
   struct Text {
     const std::string &instruction, &text;
   };
@@ -40,23 +41,26 @@ StepBatch assemble(const std::vector<TrainingSet>& sets, const std::vector<Batch
 
   for_each_row([&](int64_t row, const TrainingSet& set, const Example& example) {
     add_text(row, set.query_prompt, example.query);
-    relation.pool.push_back(set.in_batch_negatives ? 0 : -1);
-    std::vector<uint64_t>& answers = relation.answers.emplace_back();
+    facts.pool.push_back(set.in_batch_negatives ? 0 : -1);
+    facts.set.push_back(static_cast<int32_t>(rows[static_cast<size_t>(row)].dataset));
+    facts.query_text.push_back(text_hash(set.query_prompt, example.query));
+    std::vector<uint64_t>& answers = facts.answers.emplace_back();
     for (const std::string& positive : example.positives)
       answers.push_back(text_hash(set.document_prompt, positive));
-    std::sort(answers.begin(), answers.end());
   });
   for_each_row([&](int64_t row, const TrainingSet& set, const Example& example) {
     const BatchRow& drawn = rows[static_cast<size_t>(row)];
-    const auto add_document = [&](const std::string& text) {
-      relation.owner.push_back(row);
-      relation.text.push_back(text_hash(set.document_prompt, text));
+    const auto add_document = [&](const std::string& text, Role role) {
+      facts.owner.push_back(row);
+      facts.role.push_back(role);
+      facts.text.push_back(text_hash(set.document_prompt, text));
       add_text(row, set.document_prompt, text);
     };
-    relation.positive.push_back(relation.documents());
-    add_document(example.positives[static_cast<size_t>(drawn.positive)]);
-    for (int64_t negative : drawn.negatives) add_document(example.negatives[static_cast<size_t>(negative)]);
+    add_document(example.positives[static_cast<size_t>(drawn.positive)], Role::positive);
+    for (int64_t negative : drawn.negatives)
+      add_document(example.negatives[static_cast<size_t>(negative)], Role::negative);
   });
+  batch.relation = Relation(std::move(facts));
 
   batch.sequences.resize(texts.size());
   parallel_for(0, static_cast<int64_t>(texts.size()), /*grain_size=*/64, [&](int64_t begin, int64_t end) {

@@ -42,11 +42,12 @@ struct StepBatch {
 using SequenceFunction = std::function<TokenSequence(std::string_view instruction, std::string_view text)>;
 
 /// A row's documents are its positive, then its negatives. Rows of sets with in_batch_negatives form one
-/// pool; a row's answers are all positives of its example. Texts are the same where the instruction and text
-/// together are. Throws std::runtime_error that names data set, example and text where none of a text's
-/// tokens is pooled: its vector would be zeros, and its gradient.
+/// pool; a row's answers are all positives of its example and of others with the same query. Texts are the
+/// same where the instruction and text together are. `key` is the relation's, another one for each step.
+/// Throws std::runtime_error that names data set, example and text where none of a text's tokens is pooled:
+/// its vector would be zeros, and its gradient.
 StepBatch assemble(const std::vector<TrainingSet>& sets, const std::vector<BatchRow>& rows, RowRange own,
-                   const SequenceFunction& sequence);
+                   const SequenceFunction& sequence, RandomKey key = RandomKey(0));
 
 /// 64 bits that tell texts apart.
 uint64_t text_hash(std::string_view instruction, std::string_view text);

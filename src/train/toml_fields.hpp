@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <filesystem>
 #include <limits>
+#include <optional>
+#include <sstream>
 #include <string>
 #include <string_view>
 #include <toml++/toml.h>
@@ -45,7 +47,7 @@ class TomlFields {
 
   /// The value under a key, which becomes a known one; nullptr where it is absent.
   const toml::node* find(std::string_view key) {
-    known_.emplace_back(key);
+    if (std::find(known_.begin(), known_.end(), key) == known_.end()) known_.emplace_back(key);
     return table_.get(key);
   }
 
@@ -89,15 +91,27 @@ class TomlFields {
   }
 
   void texts(std::string_view key, std::vector<std::string>& values) {
-    constexpr std::string_view expected = "a list of one or more strings";
-    const toml::node* node = find(key);
-    if (node == nullptr) return;
-    if (!node->is_array() || node->as_array()->empty()) wrong(*node, key, expected);
-    values.clear();
-    for (const toml::node& element : *node->as_array()) {
-      if (!element.is_string()) wrong(element, key, expected);
-      values.push_back(element.as_string()->get());
-    }
+    list(key, values, "a list of one or more strings", [](const toml::node& element, std::string& value) {
+      if (element.is_string()) value = element.as_string()->get();
+      return element.is_string();
+    });
+  }
+
+  void integers(std::string_view key, std::vector<int64_t>& values, int64_t minimum) {
+    list(key, values, fmt::format("a list of one or more integers of {} or more", minimum),
+         [&](const toml::node& element, int64_t& value) {
+           const auto* number = element.as_integer();
+           if (number != nullptr) value = number->get();
+           return number != nullptr && value >= minimum;
+         });
+  }
+  void numbers(std::string_view key, std::vector<double>& values, double minimum) {
+    list(key, values, fmt::format("a list of one or more numbers of {} or more", minimum),
+         [&](const toml::node& element, double& value) {
+           if (const auto* integer = element.as_integer()) value = static_cast<double>(integer->get());
+           if (const auto* number = element.as_floating_point()) value = number->get();
+           return element.is_number() && std::isfinite(value) && value >= minimum;
+         });
   }
 
   /// A path; relative ones count from `folder`.
@@ -125,6 +139,36 @@ class TomlFields {
     wrong(*node, key, expected);
   }
 
+  /// A list of names of an enumeration.
+  template <class T>
+  void choices(std::string_view key, std::vector<T>& values,
+               const std::vector<std::pair<std::string_view, std::type_identity_t<T>>>& choices) {
+    std::vector<std::string_view> names;
+    for (const auto& choice : choices) names.push_back(choice.first);
+    list(key, values, fmt::format("a list of one or more of {}", fmt::join(names, ", ")),
+         [&](const toml::node& element, T& value) {
+           for (const auto& [name, choice] : choices) {
+             if (!element.is_string() || element.as_string()->get() != name) continue;
+             value = choice;
+             return true;
+           }
+           return false;
+         });
+  }
+
+  /// A table of a value that may be left open: `read` gets its fields and fills a T where the key is there.
+  template <class T, class Read>
+  void table(std::string_view key, std::optional<T>& value, Read&& read) {
+    const toml::node* node = find(key);
+    if (node == nullptr) return;
+    if (!node->is_table()) wrong(*node, key, "a table");
+    TomlFields fields(*node->as_table(), prefix() + std::string(key));
+    T given{};
+    read(fields, given);
+    fields.finish();
+    value = given;
+  }
+
   /// For a value that may be left open: `read` fills a T where the key is there.
   template <class T, class Read>
   void optional(std::string_view key, std::optional<T>& value, Read&& read) {
@@ -132,6 +176,20 @@ class TomlFields {
     T given{};
     read(given);
     value = given;
+  }
+
+  /// The keys that were asked for so far.
+  const std::vector<std::string>& known() const { return known_; }
+  /// "key = value, ..." of the keys from the `first` of `known` on that are there.
+  std::string described(size_t first) const {
+    std::ostringstream text;
+    for (size_t i = first; i < known_.size(); ++i) {
+      const toml::node* node = table_.get(known_[i]);
+      if (node == nullptr) continue;
+      text << (text.tellp() > 0 ? ", " : "") << known_[i] << " = ";
+      node->visit([&](const auto& value) { text << value; });
+    }
+    return std::move(text).str();
   }
 
   /// Refuses keys that were not read.
@@ -155,6 +213,17 @@ class TomlFields {
 
  private:
   std::string prefix() const { return what_.empty() ? "" : what_ + ": "; }
+
+  // Fills `values` with what `read` makes of each element; it says whether an element is right.
+  template <class T, class Read>
+  void list(std::string_view key, std::vector<T>& values, std::string_view expected, Read&& read) {
+    const toml::node* node = find(key);
+    if (node == nullptr) return;
+    if (!node->is_array() || node->as_array()->empty()) wrong(*node, key, expected);
+    values.clear();
+    for (const toml::node& element : *node->as_array())
+      if (!read(element, values.emplace_back())) wrong(element, key, expected);
+  }
 
   template <class Allowed>
   void read_number(std::string_view key, double& value, std::string_view expected, Allowed&& allowed) {

@@ -53,13 +53,15 @@ StepReport Trainer::run_step(const StageRecipe& stage, StageData& data) {
   const auto started = std::chrono::steady_clock::now();
   const int64_t step = progress_.step + 1;
   const std::vector<BatchRow> rows = data.sampler.next(stage.batch_size);
-  const StepBatch batch =
-      assemble(data.sets, rows, rows_of_rank(stage.batch_size, world_.rank(), world_.size()),
-               [&](std::string_view instruction, std::string_view text) {
-                 return model_.sequence(instruction, text, Truncate::right);
-               });
-  const LossFunction loss = [&](const Embeddings& embeddings) {
-    return data.loss(embeddings, batch.relation);
+  const StepBatch batch = assemble(
+      data.sets, rows, rows_of_rank(stage.batch_size, world_.rank(), world_.size()),
+      [&](std::string_view instruction, std::string_view text) {
+        return model_.sequence(instruction, text, Truncate::right);
+      },
+      RandomKey(recipe_.seed).with("loss").with(stage.name).with(static_cast<uint64_t>(step)));
+  const BatchLoss batch_loss(data.losses, batch.relation);
+  const LossFunction loss = [&](const Embeddings& embeddings, FilterCounts* counts) {
+    return batch_loss(embeddings, counts);
   };
   const ForwardOptions forward{.gradient_checkpointing = stage.gradient_checkpointing};
   const EmbedFunction embed = [&](const TokenBatch& tokens) { return model_.embed(tokens, forward); };
@@ -84,7 +86,8 @@ StepReport Trainer::run_step(const StageRecipe& stage, StageData& data) {
   ++progress_.total_step;
 
   at::Tensor counts =
-      at::tensor({batch.tokens, batch.truncated, batch.relation.masked(batch.own.begin, batch.own.end)},
+      at::tensor({batch.tokens, batch.truncated, batch.relation.masked(batch.own.begin, batch.own.end),
+                  result.filtered.by_score},
                  at::TensorOptions(at::kLong).device(model_.device()));
   world_.reduce(counts);
   counts = counts.cpu();
@@ -99,6 +102,7 @@ StepReport Trainer::run_step(const StageRecipe& stage, StageData& data) {
           .tokens = counts[0].item<int64_t>(),
           .truncated = counts[1].item<int64_t>(),
           .masked = counts[2].item<int64_t>(),
+          .filtered = counts[3].item<int64_t>(),
           .seconds = seconds.count()};
 }
 

@@ -9,6 +9,7 @@
 
 #include "decovec/data/batch_sampler.hpp"
 #include "decovec/data/dataset.hpp"
+#include "decovec/loss/batch_loss.hpp"
 #include "decovec/train/train.hpp"
 #include "io/file_lock.hpp"
 #include "train/checkpoint.hpp"
@@ -18,8 +19,6 @@
 #include "train/weights.hpp"
 
 namespace decovec {
-
-using StageLoss = std::function<at::Tensor(const Embeddings&, const Relation&)>;
 
 class Trainer {
  public:
@@ -32,7 +31,7 @@ class Trainer {
   struct StageData {
     std::vector<TrainingSet> sets;
     BatchSampler sampler;
-    StageLoss loss;
+    std::vector<LossTerm> losses;
   };
 
   // Before the first step: trainer_start.cpp.

@@ -1,5 +1,6 @@
 // What a run checks and reads before its first step.
 #include <algorithm>
+#include <cmath>
 
 #include <ATen/ATen.h>
 
@@ -30,13 +31,25 @@ const DataRecipe& data_recipe(const Recipe& recipe, const std::string& name) {
   reject("train: data set '{}': a stage names it, the recipe does not describe it", name);
 }
 
-StageLoss stage_loss(const StageRecipe& stage) {
-  if (stage.loss != "info_nce")
-    reject("train: stage '{}': loss: expected info_nce, got '{}'", stage.name, stage.loss);
-  return [options = InfoNceOptions{.temperature = stage.temperature}](const Embeddings& embeddings,
-                                                                      const Relation& relation) {
-    return info_nce(embeddings, relation, options);
-  };
+// The losses of a stage, each with the places of its data sets among the stage's.
+std::vector<LossTerm> loss_terms(const Recipe& recipe, const StageRecipe& stage) {
+  const std::vector<std::string> names = data_names(recipe, stage);
+  if (stage.losses.empty()) reject("train: stage '{}': losses: expected at least one, got none", stage.name);
+  std::vector<LossTerm> terms;
+  for (const LossRecipe& loss : stage.losses) {
+    if (!(loss.weight > 0) || !std::isfinite(loss.weight))
+      reject("train: stage '{}': loss {}: weight: expected a number above 0, got {}", stage.name,
+             loss.description, loss.weight);
+    LossTerm& term = terms.emplace_back(LossTerm{loss.loss, loss.weight, {}});
+    for (const std::string& name : loss.data) {
+      const auto found = std::find(names.begin(), names.end(), name);
+      if (found == names.end())
+        reject("train: stage '{}': loss {}: expected data sets of the stage, got '{}'", stage.name,
+               loss.description, name);
+      term.sets.push_back(static_cast<int32_t>(found - names.begin()));
+    }
+  }
+  return terms;
 }
 
 }  // namespace
@@ -67,7 +80,7 @@ void Trainer::check_recipe() const {
     within("micro_batch_tokens", 1, kMaxMicroBatchTokens, stage.micro_batch_tokens);
     within("steps", 1, int64_t{1} << 40, stage.steps);
     within("warmup_steps", 0, int64_t{1} << 40, stage.warmup_steps);
-    stage_loss(stage);
+    loss_terms(recipe_, stage);
   }
 }
 
@@ -129,7 +142,7 @@ Trainer::StageData Trainer::stage_data(const StageRecipe& stage) const {
     sampled.push_back({dataset, data.weight, data.negatives});
   }
   BatchSampler sampler(std::move(sampled), RandomKey(recipe_.seed).with("batches").with(stage.name));
-  return {std::move(sets), std::move(sampler), stage_loss(stage)};
+  return {std::move(sets), std::move(sampler), loss_terms(recipe_, stage)};
 }
 
 void Trainer::resume_or_start() {

@@ -7,6 +7,10 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
+#include "decovec/loss/batch_loss.hpp"
+#include "decovec/loss/cosent.hpp"
+#include "decovec/loss/info_nce.hpp"
+#include "decovec/loss/matryoshka.hpp"
 #include "train/thread_world.hpp"
 
 namespace decovec {
@@ -54,22 +58,24 @@ StepBatch make_batch(RowRange own) {
     batch.row_of.push_back(row);
   };
   uint64_t text = 0;
+  RelationFacts facts;
   for (int64_t row = 0; row < 7; ++row) {
-    batch.relation.pool.push_back(row % 3 == 2 ? -1 : 0);
+    facts.pool.push_back(row % 3 == 2 ? -1 : 0);
+    facts.answers.emplace_back();
+    facts.set.push_back(row % 2);
     add(row, text++);
   }
   for (int64_t row = 0; row < 7; ++row) {
-    batch.relation.positive.push_back(batch.relation.documents());
     for (int64_t i = 0; i <= negatives[static_cast<size_t>(row)]; ++i) {
-      batch.relation.owner.push_back(row);
-      batch.relation.text.push_back(text);
+      facts.owner.push_back(row);
+      facts.role.push_back(i == 0 ? Role::positive : Role::negative);
+      facts.text.push_back(text);
+      facts.score.push_back(random_uniform(RandomKey(5).with(text)));
       add(row, text++);
     }
-    batch.relation.answers.push_back(
-        {batch.relation.text[static_cast<size_t>(batch.relation.positive.back())]});
   }
-  batch.relation.answers[1].push_back(batch.relation.text[0]);  // row 0's positive answers row 1 too
-  std::sort(batch.relation.answers[1].begin(), batch.relation.answers[1].end());
+  facts.answers[1].push_back(facts.text[0]);  // row 0's positive answers row 1 too
+  batch.relation = Relation(std::move(facts));
   return batch;
 }
 
@@ -92,7 +98,7 @@ Gradient plain(const TinyModel& model, const StepBatch& batch) {
   at::Tensor loss = at::zeros({}, all.options());
   for (int64_t row = 0; row < 7; ++row) {
     const at::Tensor candidates = scores[row].masked_select(labels[row] != 0);
-    loss = loss + candidates.logsumexp(0) - scores[row][batch.relation.positive[static_cast<size_t>(row)]];
+    loss = loss + candidates.logsumexp(0) - scores[row][batch.relation.documents_of(row)[0]];
   }
   loss = loss / 7;
   loss.backward();
@@ -102,13 +108,31 @@ Gradient plain(const TinyModel& model, const StepBatch& batch) {
   return gradient;
 }
 
-Gradient cached(const TinyModel& model, const StepBatch& batch, World& world,
-                const GradCacheOptions& options) {
+/// One graph over everything, with any loss.
+Gradient whole(const TinyModel& model, const StepBatch& batch, const BatchLoss& loss) {
+  const PackedBatch packed = pack(batch.sequences, 1 << 20).at(0);
+  const at::Tensor sorted = model(packed.batch);
+  const at::Tensor all = at::empty_like(sorted).index_copy(0, at::tensor(packed.rows, at::kLong), sorted);
+  const at::Tensor value = loss({all.narrow(0, 0, 7), all.narrow(0, 7, all.size(0) - 7)});
+  value.backward();
+  Gradient gradient{value.item<double>(), {}};
+  for (const at::Tensor& holder : model.holders())
+    gradient.holders.push_back(std::exchange(holder.mutable_grad(), {}));
+  return gradient;
+}
+
+const Loss one_way = [](const Embeddings& embeddings, const Relation& relation, FilterCounts* counts) {
+  return info_nce(embeddings, relation, {}, counts);
+};
+
+Gradient cached(const TinyModel& model, const StepBatch& batch, World& world, const GradCacheOptions& options,
+                const std::vector<LossTerm>& terms = {{one_way}}) {
+  const BatchLoss loss(terms, batch.relation);
   GradientSum sum(model.holders());
   const CachedLoss result = accumulate_gradient(
       batch, [&](const TokenBatch& tokens) { return model(tokens); },
-      [&](const Embeddings& embeddings) { return info_nce(embeddings, batch.relation); }, sum, at::kCPU,
-      world, options);
+      [&](const Embeddings& embeddings, FilterCounts* counts) { return loss(embeddings, counts); }, sum,
+      at::kCPU, world, options);
   return {result.loss, sum.finish(world)};
 }
 
@@ -151,6 +175,42 @@ TEST_P(GradCache, DoesNotDependOnTheNumberOfRanks) {
       for (const int64_t micro_batch_tokens : {9, 100000})
         expect_close(expected, cached(model, batch, world, {.micro_batch_tokens = micro_batch_tokens}),
                      tolerance);
+    });
+  }
+}
+
+/// Every kind of loss at once: both sides' terms, filters, a sum over rows or not, of some sets or of all.
+std::vector<LossTerm> stacked() {
+  const InfoNceOptions every = {.temperature = 0.1,
+                                .directions = {Direction::query_to_document, Direction::query_to_query,
+                                               Direction::document_to_query, Direction::document_to_document},
+                                .filter = ScoreFilter{.margin = -0.1}};
+  const Loss all_ways = [=](const Embeddings& embeddings, const Relation& relation, FilterCounts* counts) {
+    return info_nce(embeddings, relation, every, counts);
+  };
+  const Loss cut = [=](const Embeddings& embeddings, const Relation& relation, FilterCounts* counts) {
+    return matryoshka(all_ways, embeddings, relation, {.dimensions = {3, 6}, .weights = {0.5, 1}}, counts);
+  };
+  const Loss ordered = [](const Embeddings& embeddings, const Relation& relation, FilterCounts*) {
+    return cosent(embeddings, relation);
+  };
+  return {{cut}, {ordered, 0.5, {1}}, {one_way, 2.0, {0}}};
+}
+
+TEST_P(GradCache, StackedLossesDependOnNeitherCutsNorRanks) {
+  const auto [type, tolerance] = GetParam();
+  const StepBatch whole_batch = make_batch({0, 7});
+  const Gradient expected = whole(TinyModel(type), whole_batch, BatchLoss(stacked(), whole_batch.relation));
+  for (const int ranks : {1, 2, 3, 7}) {
+    ThreadRanks(ranks).run([&, type = type, tolerance = tolerance](World& world) {
+      const TinyModel model(type);
+      const StepBatch batch = make_batch(rows_of_rank(7, world.rank(), world.size()));
+      for (const auto& [micro_batch_tokens, tile_scores] : {std::pair(9, 1), {100000, 60}, {17, 100000}})
+        expect_close(
+            expected,
+            cached(model, batch, world,
+                   {.micro_batch_tokens = micro_batch_tokens, .tile_scores = tile_scores}, stacked()),
+            tolerance);
     });
   }
 }

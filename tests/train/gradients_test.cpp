@@ -4,6 +4,7 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
+#include "decovec/loss/info_nce.hpp"
 #include "train/grad_cache.hpp"
 #include "train/thread_world.hpp"
 #include "train/tiny_run.hpp"
@@ -70,8 +71,8 @@ Gradient cached(const Embedder& model, World& world, int64_t micro_batch_tokens,
       [&](const TokenBatch& tokens) {
         return model.embed(tokens, {.gradient_checkpointing = checkpointing});
       },
-      [&](const Embeddings& embeddings) { return info_nce(embeddings, batch.relation); }, sum, at::kCPU,
-      world, {.micro_batch_tokens = micro_batch_tokens, .tile_scores = 64});
+      [&](const Embeddings& embeddings, FilterCounts*) { return info_nce(embeddings, batch.relation); }, sum,
+      at::kCPU, world, {.micro_batch_tokens = micro_batch_tokens, .tile_scores = 64});
   return {result.loss, sum.finish(world)};
 }
 

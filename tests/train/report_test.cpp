@@ -60,6 +60,7 @@ TEST(Report, AStepIsOneLineOfJsonAndComesBack) {
                           .tokens = 4096,
                           .truncated = 2,
                           .masked = 5,
+                          .filtered = 6,
                           .seconds = 0.25,
                           .tokens_per_second = 16384,
                           .seconds_left = 1.75};
@@ -72,6 +73,7 @@ TEST(Report, AStepIsOneLineOfJsonAndComesBack) {
   EXPECT_EQ(back.loss, report.loss);
   EXPECT_EQ(back.gradient_norm, report.gradient_norm);
   EXPECT_EQ(back.masked, report.masked);
+  EXPECT_EQ(back.filtered, report.filtered);
   EXPECT_EQ(back.seconds_left, report.seconds_left);
   EXPECT_EQ(to_json(back), line);
 }

@@ -41,15 +41,23 @@ TEST(StepBatch, QueriesComeFirstThenEachRowsPositiveAndNegatives) {
 
 TEST(StepBatch, RelationFollowsTheSetsPolicies) {
   const Relation relation = assemble(sets, rows, {0, 3}, by_length).relation;
-  validate(relation);
-  EXPECT_EQ(relation.owner, (std::vector<int64_t>{0, 0, 0, 1, 1, 2, 2}));
-  EXPECT_EQ(relation.positive, (std::vector<int64_t>{0, 3, 5}));
-  EXPECT_EQ(relation.pool, (std::vector<int32_t>{0, -1, 0}));
+  const RelationFacts& facts = relation.facts();
+  EXPECT_EQ(facts.owner, (std::vector<int64_t>{0, 0, 0, 1, 1, 2, 2}));
+  EXPECT_EQ(facts.pool, (std::vector<int32_t>{0, -1, 0}));
+  EXPECT_EQ(facts.set, (std::vector<int32_t>{0, 1, 0}));
   // The whale's other positive, "sea mammal", is the cat's hard negative: no negative to the whale.
   const at::Tensor expected =
-      at::tensor({1, -1, -1, 0, 0, -1, 0, 0, 0, 0, 1, -1, 0, 0, -1, -1, -1, 0, 0, 1, -1}).view({3, 7});
+      at::tensor({1, -2, -2, 0, 0, -1, 0, 0, 0, 0, 1, -2, 0, 0, -1, -1, -1, 0, 0, 1, -2}).view({3, 7});
   EXPECT_TRUE(relation.labels(0, 3).to(at::kLong).equal(expected.to(at::kLong))) << relation.labels(0, 3);
   EXPECT_EQ(relation.masked(0, 3), 1);
+}
+
+TEST(StepBatch, RowsOfOneQueryShareTheirAnswers) {
+  const Dataset asked_twice{"asked", {{"whale", {"sea mammal"}, {}}, {"whale", {"large swimmer"}, {}}}};
+  const StepBatch batch =
+      assemble({{&asked_twice, "", "", true}}, {{}, {.example = 1, .negatives = {}}}, {0, 2}, by_length);
+  EXPECT_TRUE(batch.relation.labels(0, 2).to(at::kLong).equal(at::eye(2, at::kLong)));
+  EXPECT_EQ(batch.relation.masked(0, 2), 2);
 }
 
 TEST(StepBatch, TextsAreToldApartByInstructionAndTextTogether) {
@@ -57,8 +65,8 @@ TEST(StepBatch, TextsAreToldApartByInstructionAndTextTogether) {
   EXPECT_NE(text_hash("", "abc"), text_hash("", "abd"));
   EXPECT_NE(text_hash("", ""), text_hash("", std::string_view("\0", 1)));
   const StepBatch batch = assemble(sets, rows, {0, 3}, by_length);
-  EXPECT_EQ(batch.relation.text[3], text_hash("D: ", "animal"));
-  EXPECT_EQ(batch.relation.text[6], text_hash("", "sea mammal"));
+  EXPECT_EQ(batch.relation.facts().text[3], text_hash("D: ", "animal"));
+  EXPECT_EQ(batch.relation.facts().text[6], text_hash("", "sea mammal"));
 }
 
 TEST(StepBatch, ATextOfWhichNothingIsPooledIsNamed) {
@@ -90,7 +98,7 @@ TEST(StepBatch, RanksShareTheRelationAndDivideTheTexts) {
   int64_t queries = 0, tokens = 0, texts = 0;
   for (int rank = 0; rank < 2; ++rank) {
     const StepBatch part = assemble(sets, rows, rows_of_rank(3, rank, 2), by_length);
-    EXPECT_EQ(part.relation.text, whole.relation.text);
+    EXPECT_EQ(part.relation.facts().text, whole.relation.facts().text);
     EXPECT_EQ(part.own.begin, queries);
     queries += part.own.size();
     tokens += part.tokens;

@@ -235,8 +235,11 @@ TEST_F(Train, RefusesRecipesItCannotFollow) {
                [](Recipe& r) { r.stages[0].batch_size = 1048577; });
   expect_error("stage 'second': micro_batch_tokens", [](Recipe& r) { r.stages[1].micro_batch_tokens = 0; });
   expect_error("stage 'first': steps", [](Recipe& r) { r.stages[0].steps = 0; });
-  expect_error("stage 'first': loss: expected info_nce, got 'triplet'",
-               [](Recipe& r) { r.stages[0].loss = "triplet"; });
+  expect_error("stage 'first': losses: expected at least one", [](Recipe& r) { r.stages[0].losses.clear(); });
+  expect_error("stage 'first': loss info_nce(): weight: expected a number above 0",
+               [](Recipe& r) { r.stages[0].losses[0].weight = 0; });
+  expect_error("stage 'first': loss info_nce(): expected data sets of the stage, got 'topics'",
+               [](Recipe& r) { r.stages[0].losses[0].data = {"topics"}; });
   expect_error("absent.jsonl", [](Recipe& r) { r.data[0].files = {"absent.jsonl"}; });
 }
 

@@ -7,6 +7,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "decovec/loss/info_nce.hpp"
 #include "decovec/model/embedder.hpp"
 
 namespace decovec {
@@ -28,12 +29,22 @@ enum class Schedule { linear, cosine, constant };
 inline constexpr int64_t kMaxBatchSize = int64_t{1} << 20;         ///< beyond any that was ever trained with
 inline constexpr int64_t kMaxMicroBatchTokens = int64_t{1} << 30;  ///< places in a TokenBatch are int32
 
+/// One loss of a stage: its name with its options beside it in the stage, in a table, or in each table of a
+/// list (see docs/losses.md). `weight` and `data` stand in tables only.
+struct LossRecipe {
+  Loss loss = [](const Embeddings& embeddings, const Relation& relation, FilterCounts* counts) {
+    return info_nce(embeddings, relation, {}, counts);
+  };
+  std::string description = "info_nce()";  ///< a run resumes only with losses of the same descriptions
+  double weight = 1.0;
+  std::vector<std::string> data = {};  ///< data sets whose rows it is for; empty: all of the stage
+};
+
 /// A stage of training: `[[stage]]`. `name` is required. Optimizer state starts anew in each.
 struct StageRecipe {
   std::string name;
-  std::vector<std::string> data;  ///< names of data sets; empty: all
-  std::string loss = "info_nce";
-  double temperature = 0.05;
+  std::vector<std::string> data;                    ///< names of data sets; empty: all
+  std::vector<LossRecipe> losses = {LossRecipe()};  ///< `loss`: their weighted sum, see BatchLoss
   int64_t batch_size = 128;             ///< queries in a step, over all ranks; at most kMaxBatchSize
   int64_t micro_batch_tokens = 4096;    ///< tokens with a graph at once: memory, not the result
   bool gradient_checkpointing = false;  ///< see ForwardOptions

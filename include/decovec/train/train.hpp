@@ -22,6 +22,7 @@ struct StepReport {
   int64_t tokens = 0;            ///< of this step
   int64_t truncated = 0;         ///< texts cut at max_length in this step
   int64_t masked = 0;            ///< documents that were right answers to another query, hence not negatives
+  int64_t filtered = 0;          ///< candidates that a loss's filter by score left out
   double seconds = 0;            ///< of this step
   double tokens_per_second = 0;  ///< a moving average
   double seconds_left = 0;       ///< an estimate
