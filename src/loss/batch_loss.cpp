@@ -24,7 +24,9 @@ Embeddings embeddings_of(const Relation::Part& part, const Embeddings& whole, co
           place(rows.begin),
           place(rows.end),
           rows_at(whole.guide_queries, part.queries),
-          rows_at(whole.guide_documents, part.documents)};
+          rows_at(whole.guide_documents, part.documents),
+          rows_at(whole.unit_queries, part.queries),
+          rows_at(whole.unit_documents, part.documents)};
 }
 
 }  // namespace
@@ -42,7 +44,7 @@ BatchLoss::BatchLoss(std::vector<LossTerm> terms, const Relation& relation)
 at::Tensor BatchLoss::operator()(const Embeddings& embeddings, FilterCounts* counts) const {
   return at_boundary("BatchLoss", [&] {
     const Rows rows = checked_rows("BatchLoss", embeddings, relation_);
-    at::Tensor sum = no_share(embeddings);
+    at::Tensor sum = no_share(rows);
     for (size_t i = 0; i < terms_.size(); ++i) {
       const Relation::Part& part = parts_[i];
       if (terms_[i].sets.empty() || part.relation.queries() == relation_.queries()) {

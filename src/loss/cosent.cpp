@@ -15,9 +15,10 @@ at::Tensor cosent(const Embeddings& embeddings, const Relation& relation, const 
     const Rows rows = checked_rows("cosent", embeddings, relation);
     if (!(options.scale > 0) || !std::isfinite(options.scale))
       reject("cosent: scale: expected a number above 0, got {}", options.scale);
-    if (rows.begin > 0 || rows.end == 0) return no_share(embeddings);
+    if (rows.begin > 0 || rows.end == 0) return no_share(rows);
 
-    const Rows all = {rows.queries, rows.documents, 0, relation.queries()};
+    Rows all = rows;
+    all.end = relation.queries();
     const OwnDocuments own = own_documents("cosent", all, relation, /*needs_scores=*/true);
     const at::Tensor similarity = own_similarity(options.similarity, all, own).masked_select(own.present);
     const auto [score, order] = own.score.masked_select(own.present).sort();

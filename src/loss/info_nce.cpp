@@ -92,12 +92,16 @@ Pairs pairs_of(const Relation& relation, const Rows& rows) {
 struct Sides {
   at::Tensor pair_queries, pair_positives, queries, documents;
 
-  Sides(const at::Tensor& all_queries, const at::Tensor& all_documents, const Pairs& pairs, const Rows& rows,
-        const std::vector<Direction>& directions) {
-    documents = unit_rows(all_documents);
-    pair_queries = unit_rows(all_queries.narrow(0, rows.begin, rows.size())).index_select(0, pairs.row);
+  // Of the model's rows, or of a guide's.
+  Sides(const Rows& rows, const Pairs& pairs, const std::vector<Direction>& directions) {
+    const bool given = rows.unit_documents.defined();
+    const bool all_queries = std::any_of(directions.begin(), directions.end(), to_query);
+    documents = given ? rows.unit_documents : unit_rows(rows.documents);
+    if (given || all_queries) queries = given ? rows.unit_queries : unit_rows(rows.queries);
+    const at::Tensor own =
+        queries.defined() ? queries.narrow(0, rows.begin, rows.size()) : unit_rows(rows.own_queries());
+    pair_queries = own.index_select(0, pairs.row);
     pair_positives = documents.index_select(0, pairs.positive);
-    if (std::any_of(directions.begin(), directions.end(), to_query)) queries = unit_rows(all_queries);
   }
 
   at::Tensor cosines(Direction direction) const {
@@ -176,20 +180,17 @@ at::Tensor info_nce(const Embeddings& embeddings, const Relation& relation, cons
   return at_boundary("info_nce", [&] {
     check(embeddings, options);
     const Rows rows = checked_rows("info_nce", embeddings, relation);
-    if (rows.size() == 0) return no_share(embeddings);
+    if (rows.size() == 0) return no_share(rows);
     const std::vector<Direction>& directions = options.directions;
     const Pairs pairs = pairs_of(relation, rows);
-    Candidates candidates = {
-        relation, rows, options, pairs, Sides(rows.queries, rows.documents, pairs, rows, directions), {}};
+    Candidates candidates = {relation, rows, options, pairs, Sides(rows, pairs, directions), {}};
     if (options.filter)
       candidates.filters.push_back({*options.filter, nullptr, counts ? &counts->by_score : nullptr});
     std::optional<Sides> guide;
     if (options.guide_filter) {
-      const auto wide = [](const at::Tensor& vectors) {
-        return vectors.detach().to(c10::promoteTypes(vectors.scalar_type(), at::kFloat));
-      };
-      guide.emplace(wide(embeddings.guide_queries), wide(embeddings.guide_documents), pairs, rows,
-                    directions);
+      const Embeddings of_guide = {embeddings.guide_queries.detach(), embeddings.guide_documents.detach(),
+                                   rows.begin, rows.end};
+      guide.emplace(checked_rows("info_nce", of_guide, relation), pairs, directions);
       candidates.filters.push_back({*options.guide_filter, &*guide, counts ? &counts->by_guide : nullptr});
     }
 

@@ -55,8 +55,8 @@ at::Tensor matryoshka(const Loss& loss, const Embeddings& embeddings, const Rela
     for (const int64_t i : drawn(options, relation.facts().key)) {
       const auto place = static_cast<size_t>(i);
       Embeddings cut = embeddings;
-      cut.queries = unit_rows(rows.queries.narrow(1, 0, options.dimensions[place]));
-      cut.documents = unit_rows(rows.documents.narrow(1, 0, options.dimensions[place]));
+      cut.queries = cut.unit_queries = unit_rows(rows.queries.narrow(1, 0, options.dimensions[place]));
+      cut.documents = cut.unit_documents = unit_rows(rows.documents.narrow(1, 0, options.dimensions[place]));
       const double weight = options.weights.empty() ? 1.0 : options.weights[place];
       const at::Tensor part = loss(cut, relation, sum.defined() ? nullptr : counts) * weight;
       sum = sum.defined() ? sum + part : part;

@@ -43,13 +43,20 @@ Rows checked_rows(std::string_view where, const Embeddings& embeddings, const Re
       reject("{}: guide: expected vectors on the embeddings' device, got {}", where,
              shown(embeddings.guide_queries));
   }
+  const bool unit = embeddings.unit_queries.defined() || embeddings.unit_documents.defined();
+  if (unit) check_pair(where, "unit rows", embeddings.unit_queries, embeddings.unit_documents, relation);
   const int64_t end = embeddings.end == -1 ? relation.queries() : embeddings.end;
   if (embeddings.begin < 0 || embeddings.begin > end || end > relation.queries())
     reject("{}: rows: expected a range within the relation's [0, {}), got [{}, {})", where,
            relation.queries(), embeddings.begin, end);
   const at::ScalarType dtype = c10::promoteTypes(
       c10::promoteTypes(embeddings.queries.scalar_type(), embeddings.documents.scalar_type()), at::kFloat);
-  return {embeddings.queries.to(dtype), embeddings.documents.to(dtype), embeddings.begin, end};
+  return {embeddings.queries.to(dtype),
+          embeddings.documents.to(dtype),
+          unit ? embeddings.unit_queries.to(dtype) : at::Tensor(),
+          unit ? embeddings.unit_documents.to(dtype) : at::Tensor(),
+          embeddings.begin,
+          end};
 }
 
 at::Tensor unit_rows(const at::Tensor& rows) {
@@ -128,8 +135,6 @@ at::Tensor sum_of_row_means(const at::Tensor& values, const at::Tensor& counted)
   return (kept / counted.flatten(1).sum(1).clamp_min(1)).sum();
 }
 
-at::Tensor no_share(const Embeddings& embeddings) {
-  return embeddings.queries.narrow(0, 0, 0).sum() + embeddings.documents.narrow(0, 0, 0).sum();
-}
+at::Tensor no_share(const Rows& rows) { return at::zeros({}, rows.queries.options().requires_grad(false)); }
 
 }  // namespace decovec

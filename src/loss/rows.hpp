@@ -11,7 +11,8 @@ namespace decovec {
 
 /// Embeddings that were checked, in float32 or wider, with their range of rows spelled out.
 struct Rows {
-  at::Tensor queries, documents;  ///< of the whole batch
+  at::Tensor queries, documents;            ///< of the whole batch
+  at::Tensor unit_queries, unit_documents;  ///< as given: perhaps undefined
   int64_t begin = 0, end = 0;
   int64_t size() const { return end - begin; }
   at::Tensor own_queries() const { return queries.narrow(0, begin, size()); }
@@ -47,7 +48,7 @@ at::Tensor pair_similarity(Similarity kind, const at::Tensor& a, const at::Tenso
 /// nothing counts add 0.
 at::Tensor sum_of_row_means(const at::Tensor& values, const at::Tensor& counted);
 
-/// 0, with the graph of a sum that ran over no rows.
-at::Tensor no_share(const Embeddings& embeddings);
+/// 0, without a graph, in the rows' type.
+at::Tensor no_share(const Rows& rows);
 
 }  // namespace decovec

@@ -13,7 +13,7 @@ namespace decovec {
 at::Tensor cosine_mse(const Embeddings& embeddings, const Relation& relation) {
   return at_boundary("cosine_mse", [&] {
     const Rows rows = checked_rows("cosine_mse", embeddings, relation);
-    if (rows.size() == 0) return no_share(embeddings);
+    if (rows.size() == 0) return no_share(rows);
     const OwnDocuments own = own_documents("cosine_mse", rows, relation, /*needs_scores=*/true);
     const at::Tensor difference = own_similarity(Similarity::cosine, rows, own) - own.score;
     return sum_of_row_means(difference.square(), own.present) / relation.queries();
@@ -24,7 +24,7 @@ at::Tensor margin_mse(const Embeddings& embeddings, const Relation& relation,
                       const MarginMseOptions& options) {
   return at_boundary("margin_mse", [&] {
     const Rows rows = checked_rows("margin_mse", embeddings, relation);
-    if (rows.size() == 0) return no_share(embeddings);
+    if (rows.size() == 0) return no_share(rows);
     const OwnDocuments own = own_documents("margin_mse", rows, relation, /*needs_scores=*/true);
     const at::Tensor error = own_similarity(options.similarity, rows, own) - own.score;
     const at::Tensor losses = (error.unsqueeze(2) - error.unsqueeze(1)).square();
@@ -41,7 +41,7 @@ at::Tensor kl_divergence(const Embeddings& embeddings, const Relation& relation,
     for (const double temperature : {options.temperature, teacher_temperature})
       if (!(temperature > 0) || !std::isfinite(temperature))
         reject("kl_divergence: temperature: expected a number above 0, got {}", temperature);
-    if (rows.size() == 0) return no_share(embeddings);
+    if (rows.size() == 0) return no_share(rows);
     const OwnDocuments own = own_documents("kl_divergence", rows, relation, /*needs_scores=*/true);
     const at::Tensor absent = own.present.logical_not();
     constexpr double none = -std::numeric_limits<double>::infinity();

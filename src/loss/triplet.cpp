@@ -16,7 +16,7 @@ at::Tensor triplet(const Embeddings& embeddings, const Relation& relation, const
       reject("triplet: margin: expected 0 or more, got {}", options.margin);
     if (options.similarity == Similarity::dot || options.similarity == Similarity::angle)
       reject("triplet: similarity: expected cosine, euclidean or manhattan, got one that is no distance");
-    if (rows.size() == 0) return no_share(embeddings);
+    if (rows.size() == 0) return no_share(rows);
     const OwnDocuments own = own_documents("triplet", rows, relation, /*needs_scores=*/false);
     const at::Tensor near = own_similarity(options.similarity, rows, own);
     const at::Tensor losses = (near.unsqueeze(1) - near.unsqueeze(2) + options.margin).relu();

@@ -6,6 +6,8 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
+#include "loss/rows.hpp"
+
 namespace decovec {
 namespace {
 
@@ -20,22 +22,43 @@ struct LossGradient {
   at::Tensor queries, documents;
 };
 
+/// Vectors that many tiles share: each tile leaves its gradient in the leaves, and lengths are taken once.
+struct SharedRows {
+  at::Tensor rows, unit, unit_leaf;
+
+  explicit SharedRows(const at::Tensor& values)
+      : rows(values.detach().requires_grad_(true)),
+        unit(unit_rows(rows)),
+        unit_leaf(unit.detach().requires_grad_(true)) {}
+
+  at::Tensor gradient() const {
+    if (unit_leaf.grad().defined()) unit.backward(unit_leaf.grad());
+    return rows.grad().defined() ? rows.grad() : at::zeros_like(rows, rows.options().requires_grad(false));
+  }
+};
+
 /// Tile after tile of rows.
 LossGradient loss_gradient(const at::Tensor& all_queries, const at::Tensor& all_documents, RowRange rows,
                            const LossFunction& loss, int64_t tile_scores) {
   at::AutoGradMode with_graph(true);
   LossGradient result;
-  const at::Tensor queries = all_queries.detach().requires_grad_(true);
-  const at::Tensor documents = all_documents.detach().requires_grad_(true);
-  const int64_t tile = std::max<int64_t>(1, tile_scores / (queries.size(0) + documents.size(0)));
+  const SharedRows queries(all_queries), documents(all_documents);
+  // A tile has at least so many rows that its scores need about as much memory as the vectors do.
+  const int64_t texts = all_queries.size(0) + all_documents.size(0);
+  const int64_t tile = std::max({int64_t{1}, tile_scores / texts, all_queries.size(1) / 4});
   for (int64_t begin = rows.begin; begin < rows.end; begin += tile) {
-    const at::Tensor share =
-        loss({queries, documents, begin, std::min(begin + tile, rows.end)}, &result.filtered);
-    share.backward();
+    const Embeddings embeddings = {.queries = queries.rows,
+                                   .documents = documents.rows,
+                                   .begin = begin,
+                                   .end = std::min(begin + tile, rows.end),
+                                   .unit_queries = queries.unit_leaf,
+                                   .unit_documents = documents.unit_leaf};
+    const at::Tensor share = loss(embeddings, &result.filtered);
+    if (share.requires_grad()) share.backward();
     result.loss += share.item<double>();
   }
-  result.queries = queries.grad();
-  result.documents = documents.grad();
+  result.queries = queries.gradient();
+  result.documents = documents.gradient();
   return result;
 }
 

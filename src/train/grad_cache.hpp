@@ -34,8 +34,10 @@ using EmbedFunction = std::function<at::Tensor(const TokenBatch&)>;
 using LossFunction = std::function<at::Tensor(const Embeddings&, FilterCounts*)>;
 
 struct GradCacheOptions {
-  int64_t micro_batch_tokens = 4096;       ///< tokens with a graph at once: memory, not the result
-  int64_t tile_scores = int64_t{1} << 22;  ///< rows with a graph at once, times all texts
+  int64_t micro_batch_tokens = 4096;  ///< tokens with a graph at once: memory, not the result
+  /// Scores with a graph at once: rows times all texts. Never fewer rows than a quarter of the vectors'
+  /// width.
+  int64_t tile_scores = int64_t{1} << 22;
 };
 
 /// A step's loss and, for looking into it, what it was made of.

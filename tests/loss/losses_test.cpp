@@ -166,6 +166,23 @@ TEST_P(Losses, AreTheSumOfTheSharesOfAnyRanges) {
   }
 }
 
+TEST_P(Losses, TakeUnitRowsThatWereMadeOnce) {
+  const Loss from_unit = [&](const Embeddings& embeddings, const Relation& relation, FilterCounts* counts) {
+    const auto unit = [](const at::Tensor& rows) {
+      return rows / at::linalg_vector_norm(rows, 2, at::IntArrayRef{1}, /*keepdim=*/true);
+    };
+    Embeddings given = embeddings;
+    given.unit_queries = unit(embeddings.queries);
+    given.unit_documents = unit(embeddings.documents);
+    return loss_(given, relation, counts);
+  };
+  const Evaluated result =
+      evaluate(from_unit, embeddings_, relation_, at::kDouble, {0, 2, relation_.queries()});
+  EXPECT_NEAR(result.value, case_.value, 1e-12 * std::max(1.0, case_.value));
+  expect_close(result.query_gradient, case_.query_gradient, 1e-11);
+  expect_close(result.document_gradient, case_.document_gradient, 1e-11);
+}
+
 TEST_P(Losses, ComputeHalfPrecisionInFloat32) {
   Embeddings rounded = embeddings_;
   rounded.queries = embeddings_.queries.to(at::kBFloat16);

@@ -101,11 +101,14 @@ inline Evaluated evaluate(const Loss& loss, const Embeddings& embeddings, const 
     rows.end = ends[i];
     const at::Tensor share = loss(rows, relation, nullptr);
     EXPECT_EQ(share.dim(), 0);
-    share.backward();
+    if (share.requires_grad()) share.backward();
     result.value += share.item<double>();
   }
-  result.query_gradient = rows.queries.grad();
-  result.document_gradient = rows.documents.grad();
+  const auto gradient_of = [](const at::Tensor& leaf) {
+    return leaf.grad().defined() ? leaf.grad() : at::zeros_like(leaf, leaf.options().requires_grad(false));
+  };
+  result.query_gradient = gradient_of(rows.queries);
+  result.document_gradient = gradient_of(rows.documents);
   return result;
 }
 
