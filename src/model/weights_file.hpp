@@ -29,10 +29,10 @@ BackboneFiles open_backbone(const std::filesystem::path& folder);
 void check_weights(const std::vector<Parameter>& parameters, const TensorFiles& files,
                    const std::string& prefix);
 
-/// Copies every parameter from the tensor of its name behind `prefix`, checked before. A parameter never lies
-/// in the mapping: most are rows of a larger tensor, a mapping's alignment would change the last bits of
-/// products, and the model shall not depend on what becomes of the file. Returns the names of those tensors.
-/// Throws std::runtime_error for a value that is too large for float16.
+/// Copies every parameter from the tensor of its name behind `prefix`, which check_weights has seen. A
+/// parameter never lies in the mapping: most are rows of a larger tensor, a mapping's alignment can change
+/// the last bits of products, and the model shall not depend on what becomes of the file. Returns the names
+/// of those tensors. Throws std::runtime_error for a value that is too large for float16.
 std::set<std::string> load_weights(const std::vector<Parameter>& parameters, const TensorFiles& files,
                                    const std::string& prefix);
 
