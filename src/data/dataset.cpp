@@ -1,7 +1,9 @@
 #include "decovec/data/dataset.hpp"
 
+#include <cmath>
 #include <map>
 #include <string_view>
+#include <unordered_map>
 #include <unordered_set>
 #include <utility>
 
@@ -12,24 +14,52 @@
 namespace decovec {
 namespace {
 
-// The strings under `key`, each once.
-std::vector<std::string> texts(const JsonObject& line, const std::string& key, bool required) {
+// The scores under `key`, one for each of `texts`, or none at all.
+std::vector<double> scores(const JsonObject& line, const std::string& key, const Json& texts) {
+  if (!line.has(key)) return {};
+  const Json& list = line.raw().at(key);
+  const auto mismatch = [&](const Json& got) {
+    fail("{}: '{}': expected a list of {} numbers, one for each text, got {}", line.where(), key,
+         texts.size(), shown(got));
+  };
+  if (!list.is_array() || (!list.empty() && list.size() != texts.size())) mismatch(list);
+  std::vector<double> result;
+  for (const Json& score : list) {
+    if (!score.is_number() || !std::isfinite(score.get<double>())) mismatch(score);
+    result.push_back(score.get<double>());
+  }
+  return result;
+}
+
+// Texts, each once, with their scores where they have some.
+struct ScoredTexts {
+  std::vector<std::string> texts;
+  std::vector<double> scores;
+};
+
+// The strings under `key`.
+ScoredTexts scored_texts(const JsonObject& line, const std::string& key, bool required) {
   const auto mismatch = [&](const std::string& got) {
     fail("{}: '{}': expected {}, got {}", line.where(), key,
          required ? "a list of one or more strings" : "a list of strings", got);
   };
-  if (!line.has(key)) {
-    if (required) mismatch("none");
-    return {};
-  }
-  const Json& list = line.raw().at(key);
+  if (required && !line.has(key)) mismatch("none");
+  const Json none = Json::array();
+  const Json& list = line.has(key) ? line.raw().at(key) : none;
   if (!list.is_array() || (required && list.empty())) mismatch(shown(list));
-  std::vector<std::string> result;
-  std::unordered_set<std::string_view> seen;
-  for (const Json& text : list) {
-    if (!text.is_string()) mismatch(fmt::format("{} in it", shown(text)));
-    const auto& value = text.get_ref<const std::string&>();
-    if (seen.insert(value).second) result.push_back(value);
+  const std::vector<double> given = scores(line, key + "_scores", list);
+  ScoredTexts result;
+  std::unordered_map<std::string_view, size_t> seen;
+  for (size_t i = 0; i < list.size(); ++i) {
+    if (!list[i].is_string()) mismatch(fmt::format("{} in it", shown(list[i])));
+    const auto& value = list[i].get_ref<const std::string&>();
+    const auto [before, is_new] = seen.emplace(value, i);
+    if (!is_new && !given.empty() && given[before->second] != given[i])
+      fail("{}: '{}_scores': expected one score for one text, got {} and {} for {}", line.where(), key,
+           given[before->second], given[i], shown(list[i]));
+    if (!is_new) continue;
+    result.texts.push_back(value);
+    if (!given.empty()) result.scores.push_back(given[i]);
   }
   return result;
 }
@@ -53,8 +83,8 @@ const std::map<std::string_view, std::string_view> kSlips = {{"query", "query"},
                                                              {"hardnegatives", "neg"},
                                                              {"negativepassages", "neg"}};
 
-// Texts under a key that is not read would be lost without a word. Keys that mean something else (ids, types,
-// scores) are left alone.
+// Texts under a key that is not read would be lost without a word. Keys that mean something else (ids, types)
+// are left alone.
 void refuse_slips(const JsonObject& line) {
   for (const auto& [key, value] : line.raw().items()) {
     if (key == "query" || key == "pos" || key == "neg" || value.is_null()) continue;
@@ -76,7 +106,12 @@ void refuse_slips(const JsonObject& line) {
 Example read_example(std::string_view text, const std::string& where) {
   const JsonObject line(parse_json(text, where), where);
   refuse_slips(line);
-  Example example{line.string("query"), texts(line, "pos", true), texts(line, "neg", false)};
+  ScoredTexts positive = scored_texts(line, "pos", true), negative = scored_texts(line, "neg", false);
+  if (!negative.texts.empty() && positive.scores.empty() != negative.scores.empty())
+    fail("{}: '{}_scores': expected scores, since '{}_scores' has some, got none", where,
+         positive.scores.empty() ? "pos" : "neg", positive.scores.empty() ? "neg" : "pos");
+  const Example example{line.string("query"), std::move(positive.texts), std::move(negative.texts),
+                        std::move(positive.scores), std::move(negative.scores)};
   const std::unordered_set<std::string_view> positives(example.positives.begin(), example.positives.end());
   for (const std::string& negative : example.negatives) {
     if (positives.contains(negative)) {

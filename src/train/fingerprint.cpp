@@ -1,6 +1,7 @@
 #include "train/fingerprint.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <vector>
 
 #include <ATen/ATen.h>
@@ -24,6 +25,8 @@ std::string content_hash(const Dataset& dataset) {
     key = key.with(example.query).with(example.positives.size()).with(example.negatives.size());
     for (const std::string& text : example.positives) key = key.with(text);
     for (const std::string& text : example.negatives) key = key.with(text);
+    for (const std::vector<double>* scores : {&example.positive_scores, &example.negative_scores})
+      for (const double score : *scores) key = key.with(std::bit_cast<uint64_t>(score));
   }
   return shown_hash(key);
 }

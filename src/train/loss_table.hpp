@@ -20,6 +20,7 @@ namespace decovec {
 struct NamedLoss {
   std::string_view name;
   Loss (*read)(TomlFields& fields);
+  bool needs_scores = false;
 };
 
 inline Loss read_info_nce(TomlFields& fields) {
@@ -92,8 +93,12 @@ inline Loss read_kl_divergence(TomlFields& fields) {
 }
 
 inline constexpr NamedLoss kLosses[] = {
-    {"info_nce", read_info_nce},     {"cosent", read_cosent},         {"triplet", read_triplet},
-    {"cosine_mse", read_cosine_mse}, {"margin_mse", read_margin_mse}, {"kl_divergence", read_kl_divergence},
+    {"info_nce", read_info_nce},
+    {"cosent", read_cosent, /*needs_scores=*/true},
+    {"triplet", read_triplet},
+    {"cosine_mse", read_cosine_mse, /*needs_scores=*/true},
+    {"margin_mse", read_margin_mse, /*needs_scores=*/true},
+    {"kl_divergence", read_kl_divergence, /*needs_scores=*/true},
 };
 
 /// Reads the loss that `name_key` names and its options, with or without matryoshka around it.
@@ -106,6 +111,7 @@ inline LossRecipe read_loss(TomlFields& fields, std::string_view name_key) {
   const size_t first = fields.known().size();
   LossRecipe recipe;
   recipe.loss = named->read(fields);
+  recipe.needs_scores = named->needs_scores;
   std::optional<MatryoshkaOptions> cuts;
   fields.table("matryoshka", cuts, [](TomlFields& of_cuts, MatryoshkaOptions& options) {
     of_cuts.integers("dimensions", options.dimensions, 1);

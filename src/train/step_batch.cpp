@@ -1,6 +1,7 @@
 #include "train/step_batch.hpp"
 
 #include <algorithm>
+#include <cmath>
 
 #include "decovec/world/random.hpp"
 #include "io/error.hpp"
@@ -50,15 +51,18 @@ StepBatch assemble(const std::vector<TrainingSet>& sets, const std::vector<Batch
   });
   for_each_row([&](int64_t row, const TrainingSet& set, const Example& example) {
     const BatchRow& drawn = rows[static_cast<size_t>(row)];
-    const auto add_document = [&](const std::string& text, Role role) {
+    const auto add_document = [&](const std::vector<std::string>& list, const std::vector<double>& scores,
+                                  int64_t place, Role role) {
+      const std::string& text = list[static_cast<size_t>(place)];
+      facts.score.push_back(scores.empty() ? std::nan("") : scores[static_cast<size_t>(place)]);
       facts.owner.push_back(row);
       facts.role.push_back(role);
       facts.text.push_back(text_hash(set.document_prompt, text));
       add_text(row, set.document_prompt, text);
     };
-    add_document(example.positives[static_cast<size_t>(drawn.positive)], Role::positive);
+    add_document(example.positives, example.positive_scores, drawn.positive, Role::positive);
     for (int64_t negative : drawn.negatives)
-      add_document(example.negatives[static_cast<size_t>(negative)], Role::negative);
+      add_document(example.negatives, example.negative_scores, negative, Role::negative);
   });
   batch.relation = Relation(std::move(facts));
 

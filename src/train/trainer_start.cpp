@@ -52,6 +52,15 @@ std::vector<LossTerm> loss_terms(const Recipe& recipe, const StageRecipe& stage)
   return terms;
 }
 
+void check_scores(const Dataset& dataset, const StageRecipe& stage, const LossRecipe& loss) {
+  for (size_t i = 0; i < dataset.examples.size(); ++i)
+    if (dataset.examples[i].positive_scores.empty())
+      fail(
+          "train: stage '{}': loss {}: data set '{}', example {}: expected pos_scores and, with 'neg', "
+          "neg_scores, which this loss learns from, got none; add them or take another loss",
+          stage.name, loss.description, dataset.name, i + 1);
+}
+
 }  // namespace
 
 Trainer::Trainer(Embedder& model, const Recipe& recipe, const TrainOptions& options)
@@ -86,7 +95,8 @@ void Trainer::check_recipe() const {
 
 void Trainer::load_datasets() {
   for (const StageRecipe& stage : recipe_.stages) {
-    for (const std::string& name : data_names(recipe_, stage)) {
+    const std::vector<std::string> names = data_names(recipe_, stage);
+    for (const std::string& name : names) {
       if (datasets_.contains(name)) continue;
       const DataRecipe& data = data_recipe(recipe_, name);
       const Dataset& set = datasets_.emplace(name, Dataset::load(name, data.files)).first->second;
@@ -104,6 +114,10 @@ void Trainer::load_datasets() {
             data.files.front().string(), name);
       check_room(data);
     }
+    for (const LossRecipe& loss : stage.losses)
+      if (loss.needs_scores)
+        for (const std::string& name : loss.data.empty() ? names : loss.data)
+          check_scores(datasets_.at(name), stage, loss);
   }
 }
 

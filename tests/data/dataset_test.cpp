@@ -67,6 +67,37 @@ TEST_F(DatasetTest, ReadsFilesInOrder) {
   EXPECT_EQ(set.examples[3].negatives, (Texts{"f", "g"}));
 }
 
+TEST_F(DatasetTest, ReadsScores) {
+  const fs::path file = write(
+      "scored.jsonl", R"({"query": "q", "pos": ["a", "b", "a"], "pos_scores": [2, 0.5, 2.0],)"
+                      R"( "neg": ["c"], "neg_scores": [-1e3]})"
+                      "\n"
+                      R"({"query": "q", "pos": ["a"], "pos_scores": [3], "neg_scores": []})"
+                      "\n"
+                      R"({"query": "q", "pos": ["a"], "pos_scores": null, "neg": ["b"], "neg_scores": []})"
+                      "\n");
+  const Dataset set = Dataset::load("set", {file});
+  EXPECT_EQ(set.examples[0].positives, (Texts{"a", "b"}));
+  EXPECT_EQ(set.examples[0].positive_scores, (std::vector<double>{2, 0.5}));
+  EXPECT_EQ(set.examples[0].negative_scores, (std::vector<double>{-1000}));
+  EXPECT_EQ(set.examples[1].positive_scores, (std::vector<double>{3}));
+  EXPECT_TRUE(set.examples[2].positive_scores.empty() && set.examples[2].negative_scores.empty());
+  EXPECT_EQ(error(R"({"query": "q", "pos": ["p"], "pos_scores": 1})"),
+            "bad.jsonl:2: 'pos_scores': expected a list of 1 numbers, one for each text, got 1");
+  EXPECT_EQ(error(R"({"query": "q", "pos": ["p"], "pos_scores": [1, 2]})"),
+            "bad.jsonl:2: 'pos_scores': expected a list of 1 numbers, one for each text, got [1,2]");
+  EXPECT_EQ(error(R"({"query": "q", "pos": ["p"], "pos_scores": ["1"]})"),
+            R"(bad.jsonl:2: 'pos_scores': expected a list of 1 numbers, one for each text, got "1")");
+  EXPECT_EQ(error(R"({"query": "q", "pos": ["p"], "neg_scores": [1]})"),
+            "bad.jsonl:2: 'neg_scores': expected a list of 0 numbers, one for each text, got [1]");
+  EXPECT_EQ(error(R"({"query": "q", "pos": ["p"], "pos_scores": [1], "neg": ["n"]})"),
+            "bad.jsonl:2: 'neg_scores': expected scores, since 'pos_scores' has some, got none");
+  EXPECT_EQ(error(R"({"query": "q", "pos": ["p"], "neg": ["n"], "neg_scores": [1]})"),
+            "bad.jsonl:2: 'pos_scores': expected scores, since 'neg_scores' has some, got none");
+  EXPECT_EQ(error(R"({"query": "q", "pos": ["p", "p"], "pos_scores": [1, 2]})"),
+            R"(bad.jsonl:2: 'pos_scores': expected one score for one text, got 1 and 2 for "p")");
+}
+
 TEST_F(DatasetTest, ErrorsNameFileLineAndField) {
   EXPECT_EQ(error(R"({"query": "q", "pos": "p"})"),
             R"(bad.jsonl:2: 'pos': expected a list of one or more strings, got "p")");
@@ -102,7 +133,7 @@ TEST_F(DatasetTest, RefusesKeysThatLookLikeASlip) {
         << key;
   const fs::path others = write(
       "others.jsonl",
-      R"({"query": "q", "pos": ["p"], "id": 1, "_id": "a", "type": "t", "neg_scores": [1], "pos_scores": [2],)"
+      R"({"query": "q", "pos": ["p"], "id": 1, "_id": "a", "type": "t", "scores": [1],)"
       R"( "query_id": 3, "pos_ids": [1], "post": "x", "negatives": null, "title": "", "prompt": "", "": 0})");
   EXPECT_EQ(Dataset::load("set", {others}).examples.size(), 1u);
 }

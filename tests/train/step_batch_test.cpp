@@ -60,6 +60,20 @@ TEST(StepBatch, RowsOfOneQueryShareTheirAnswers) {
   EXPECT_EQ(batch.relation.masked(0, 2), 2);
 }
 
+TEST(StepBatch, ScoresGoWithTheirTexts) {
+  const Dataset taught{"taught",
+                       {{"whale", {"sea mammal", "swimmer"}, {"fish", "boat"}, {0.9, 0.8}, {0.3, 0.1}}}};
+  const std::vector<BatchRow> drawn = {{.positive = 1, .negatives = {1, 0}},
+                                       {.dataset = 1, .negatives = {1}}};
+  const std::vector<double> scores =
+      assemble({{&taught, "", "", true}, {&labels, "", "", true}}, drawn, {0, 2}, by_length)
+          .relation.facts()
+          .score;
+  ASSERT_EQ(scores.size(), 5u);
+  EXPECT_EQ(std::vector<double>(scores.begin(), scores.begin() + 3), (std::vector<double>{0.8, 0.1, 0.3}));
+  EXPECT_TRUE(std::isnan(scores[3]) && std::isnan(scores[4]));
+}
+
 TEST(StepBatch, TextsAreToldApartByInstructionAndTextTogether) {
   EXPECT_EQ(text_hash("ab", "c"), text_hash("", "abc"));
   EXPECT_NE(text_hash("", "abc"), text_hash("", "abd"));

@@ -5,6 +5,7 @@
 
 #include <ATen/ATen.h>
 
+#include "decovec/loss/scored.hpp"
 #include "io/temporary_folder.hpp"
 #include "train/thread_world.hpp"
 #include "train/tiny_run.hpp"
@@ -75,6 +76,44 @@ TEST_F(Train, ReportsEachStepAndLowersTheLoss) {
   EXPECT_LT(last, 0.2);
   EXPECT_GT(truncated, 0);  // the song's definition
   EXPECT_GT(masked, 0);     // "a swimmer" answers two queries
+}
+
+// Two losses, each for one of the sets: pairs with scores, and examples of topics.
+TEST_F(Train, LearnsFromScoresAndFromOtherSetsAtOnce) {
+  Dataset pairs{"definitions", {}};
+  const std::vector<std::string> texts = {"a whale", "a boat", "an oak", "a song", "a bird"};
+  for (size_t i = 0; i < texts.size(); ++i)
+    for (size_t j = 0; j < i; ++j)
+      pairs.examples.push_back({texts[i], {texts[j]}, {}, {(i + j) % 2 == 0 ? 0.9 : 0.1}, {}});
+  std::ofstream out(folder_.path() / "definitions.jsonl");
+  for (const Example& pair : pairs.examples)
+    out << Json({{"query", pair.query}, {"pos", pair.positives}, {"pos_scores", pair.positive_scores}}).dump()
+        << '\n';
+  out.close();
+  const LossRecipe scored = {.loss = [](const Embeddings& embeddings, const Relation& relation,
+                                        FilterCounts*) { return cosine_mse(embeddings, relation); },
+                             .description = "cosine_mse()",
+                             .weight = 4.0,
+                             .data = {"definitions"},
+                             .needs_scores = true};
+  StageRecipe stage = recipe_.stages[1];
+  stage.steps = 60;
+  stage.batch_size = 8;
+  stage.learning_rate = 1e-2;
+  stage.losses = {scored, {.data = {"topics"}}};
+  recipe_.stages = {stage};
+  std::vector<double> losses;
+  Embedder model = tiny_model();
+  train(model, recipe_, {.on_step = [&](const StepReport& report) { losses.push_back(report.loss); }});
+  EXPECT_GT(losses[0], 0.5);
+  EXPECT_LT((losses[57] + losses[58] + losses[59]) / 3, 0.1);
+
+  recipe_.stages[0].losses = {scored};
+  recipe_.stages[0].losses[0].data = {};
+  EXPECT_EQ(
+      error_of(model),
+      "train: stage 'second': loss cosine_mse(): data set 'topics', example 1: expected pos_scores and, "
+      "with 'neg', neg_scores, which this loss learns from, got none; add them or take another loss");
 }
 
 TEST_F(Train, LeavesAModelForInferenceWithPromptsOfItsData) {

@@ -38,6 +38,7 @@ struct LossRecipe {
   std::string description = "info_nce()";  ///< a run resumes only with losses of the same descriptions
   double weight = 1.0;
   std::vector<std::string> data = {};  ///< data sets whose rows it is for; empty: all of the stage
+  bool needs_scores = false;           ///< of every text of those sets
 };
 
 /// A stage of training: `[[stage]]`. `name` is required. Optimizer state starts anew in each.
