@@ -5,6 +5,7 @@
 #include "cli/options.hpp"
 #include "cli/terminal.hpp"
 #include "io/error.hpp"
+#include "io/file.hpp"
 #include "io/json_keys.hpp"
 
 namespace decovec::cli {
@@ -123,7 +124,7 @@ std::optional<size_t> other_ids(const Embedder& model, const Case& one, const st
 int run(const Options& options) {
   const bool given = !options.reference.empty();
   const std::filesystem::path file = given ? options.reference : options.model.folder / kReferenceFile;
-  if (!given && std::filesystem::is_directory(options.model.folder) && !std::filesystem::exists(file))
+  if (!given && std::filesystem::is_directory(options.model.folder) && !file_exists(file))
     fail(
         "{}: the folder holds no reference vectors; write them with scripts/make_reference.py {}, or name a "
         "file with --reference",

@@ -7,6 +7,7 @@
 #include <ATen/ATen.h>
 
 #include "decovec/model/embedder.hpp"
+#include "io/file.hpp"
 #include "model/model_folder.hpp"
 
 namespace decovec {
