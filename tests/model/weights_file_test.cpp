@@ -167,6 +167,15 @@ TEST_F(WeightsFile, FloatingPointNumbersAlone) {
     EXPECT_THAT(refusal(), AllOf(HasSubstr("'layers.0.mlp.up_proj.weight'"),
                                  HasSubstr(std::string("BF16 or F16, got ") + name), HasSubstr("quantised")));
   }
+  // What the writer does not have: eight-bit floats, of as many bytes as the integers.
+  Tensors tensors = stored();
+  tensors["layers.0.mlp.up_proj.weight"] = at::ones({64, 32}, at::kChar);
+  write(tensors);
+  std::string bytes = read_file(file_);
+  bytes.replace(bytes.find("\"I8\""), 4, "\"F8_E4M3\"");
+  bytes[0] = static_cast<char>(bytes[0] + 5);  // the header's size
+  write_file(file_, bytes);
+  EXPECT_THAT(refusal(), HasSubstr("BF16 or F16, got F8_E4M3"));
 }
 
 TEST_F(WeightsFile, ValuesBeyondFloat16) {
