@@ -18,6 +18,14 @@ std::string describe(const Truncation& truncation) {
   return fmt::format("first {} columns", truncation.dimensions);
 }
 
+std::string describe(const Adapter& adapter) {
+  const AdapterConfig& config = adapter.config;
+  return fmt::format(
+      "{} ({}{}, rank {}, alpha {:g}{})", adapter.folder.string(), config.rslora ? "rank-stabilised " : "",
+      config.dora ? "DoRA" : "LoRA", config.rank, config.alpha,
+      config.rank_pattern.empty() && config.alpha_pattern.empty() ? "" : ", others by pattern");
+}
+
 OrderedJson head_names(const std::vector<Head>& heads) {
   OrderedJson names = OrderedJson::array();
   for (const Head& head : heads)
@@ -55,6 +63,8 @@ OrderedJson facts(const Embedder& model, const ModelOptions& options) {
   for (const auto& [name, prompt] : model.prompts) json["prompts"][name] = prompt;
   json["similarity"] = model.similarity_fn;
   json["default_prompt"] = model.default_prompt.empty() ? OrderedJson() : OrderedJson(model.default_prompt);
+  json["adapters"] = OrderedJson::array();
+  for (const Adapter& adapter : model.adapters) json["adapters"].push_back(describe(adapter));
   json["parameters"] = parameters;
   json["dtype"] = name_of(model.dtype());
   json["device"] = model.device().str();

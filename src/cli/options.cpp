@@ -55,6 +55,12 @@ void add_model_options(CLI::App& command, ModelOptions& options, bool positional
              "Mask, instead of the folder's");
   add_choice(command, "--pooling", options.pooling, pooling_names(),
              "Pooling, where the folder says none or instead of it");
+  command.add_option("--adapter", options.adapters, "Adapter folder of PEFT to apply; may be repeated")
+      ->allow_extra_args(false)
+      ->option_text("DIR");
+  command
+      .add_option("--base", options.base, "The base model's folder, where the model folder is an adapter's")
+      ->option_text("DIR");
   add_choice(command, "--dtype", options.dtype, {"auto", "float32", "bfloat16", "float16"},
              "Weights in memory; auto: the folder's");
   add_device_option(command, options.device);
@@ -104,6 +110,8 @@ Embedder load_model(const ModelOptions& options) {
   if (options.dtype != "auto") load.dtype = parse_dtype(options.dtype);
   if (!options.attention.empty()) load.attention = parse_attention(options.attention);
   if (!options.pooling.empty()) load.pooling = parse_pooling(options.pooling);
+  load.adapters = options.adapters;
+  load.base = options.base;
   return Embedder::load(options.folder, load);
 }
 

@@ -28,6 +28,8 @@ struct ModelOptions {
   std::filesystem::path folder;
   std::string dtype = "auto", device = "cpu";
   std::string attention, pooling;  ///< empty: as the folder says
+  std::vector<std::filesystem::path> adapters;
+  std::filesystem::path base;  ///< empty: as the adapter says
 };
 
 /// How texts are encoded.
@@ -39,7 +41,7 @@ struct TextOptions {
   int64_t batch_tokens = EncodeOptions{}.batch_tokens;
 };
 
-/// Adds --model (or the positional DIR), --attention, --pooling, and --dtype, --device.
+/// Adds --model (or the positional DIR), --attention, --pooling, --adapter, --base, and --dtype, --device.
 void add_model_options(CLI::App& command, ModelOptions& options, bool positional = false);
 /// Adds --device.
 void add_device_option(CLI::App& command, std::string& device);

@@ -41,10 +41,12 @@ void read_nv_embed(const JsonObject& config, const LoadOptions& options, FolderF
 
 }  // namespace
 
-FolderFacts read_folder_facts(const fs::path& folder, const LoadOptions& options) {
+FolderFacts read_folder_facts(const fs::path& model_folder, const LoadOptions& options) {
   FolderFacts facts;
+  facts.parts = find_parts(model_folder, options.base);
+  const fs::path& folder = facts.parts.settings;
   facts.transformer = folder;
-  const auto read_config = [&] { return JsonObject::read(facts.transformer / folder::kConfig); };
+  const auto read_config = [&] { return JsonObject::read(facts.parts.config / folder::kConfig); };
   const bool modules = file_exists(folder / folder::kModules);
   if (!modules || file_exists(folder / folder::kConfig)) {
     const JsonObject config = read_config();
@@ -57,7 +59,7 @@ FolderFacts read_folder_facts(const fs::path& folder, const LoadOptions& options
   const TransformerSettings settings = read_transformer_settings(facts.transformer);
   if (settings.dtype) facts.config.dtype = *settings.dtype;
   const int64_t positions = facts.config.max_positions;
-  const SequenceRule stated = read_sequence_rule(facts.transformer, {.max_length = positions});
+  const SequenceRule stated = read_sequence_rule(facts.parts.tokenizer, {.max_length = positions});
   facts.rule.bos = stated.bos;
   facts.rule.max_length = settings.max_length.value_or(std::min(stated.max_length, positions));
   if (facts.layout != FolderLayout::nv_embed) facts.rule.eos = stated.eos;  // NV-Embed's config decides

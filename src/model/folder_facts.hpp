@@ -7,12 +7,14 @@
 #include <vector>
 
 #include "decovec/model/embedder.hpp"
+#include "model/adapter_folder.hpp"
 
 namespace decovec {
 
 struct FolderFacts {
   FolderLayout layout = FolderLayout::plain_decoder;
-  std::filesystem::path transformer;  ///< where config.json, weights and tokenizer lie
+  std::filesystem::path transformer;  ///< of the Transformer module; the model's own without modules
+  ModelParts parts;                   ///< where config.json, weights and tokenizer lie
   ModelConfig config;
   std::vector<Pooling> pooling;         ///< empty where the folder says none
   LatentAttentionConfig latent_config;  ///< of NV-Embed's layout

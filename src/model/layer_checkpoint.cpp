@@ -3,30 +3,39 @@
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "model/low_rank.hpp"
+
 namespace decovec {
 namespace {
 
-using Layer = TransformerLayer;
-constexpr at::Tensor Layer::*kWeights[] = {
-    &Layer::attention_norm, &Layer::qkv,           &Layer::qkv_bias,           &Layer::q_norm,
-    &Layer::k_norm,         &Layer::attention_out, &Layer::attention_out_bias, &Layer::attention_post_norm,
-    &Layer::mlp_norm,       &Layer::gate_up,       &Layer::gate_up_bias,       &Layer::down,
-    &Layer::down_bias,      &Layer::mlp_post_norm,
-};
-static_assert(sizeof(Layer) == std::size(kWeights) * sizeof(at::Tensor), "a weight is missing from the list");
+// Every tensor that a layer may have, in an order of its own.
+std::vector<at::Tensor*> tensors_of(TransformerLayer& layer) {
+  std::vector<at::Tensor*> list = {&layer.attention_norm,      &layer.q_norm,   &layer.k_norm,
+                                   &layer.attention_post_norm, &layer.mlp_norm, &layer.mlp_post_norm};
+  static_assert(sizeof(TransformerLayer) == 6 * sizeof(at::Tensor) + 4 * sizeof(Linear),
+                "a weight is missing from the list");
+  for (Linear* linear : linears(layer)) {
+    list.insert(list.end(), {&linear->weight, &linear->bias});
+    for (LowRank& adapter : linear->adapters)
+      list.insert(list.end(), {&adapter.a, &adapter.b, &adapter.magnitude});
+  }
+  std::erase_if(list, [](const at::Tensor* tensor) { return !tensor->defined(); });
+  return list;
+}
 
 // What the backward pass needs beside tensors, in the form that autograd's context keeps.
 struct LayerCall : torch::CustomClassHolder {
   int64_t index = 0;
-  std::vector<at::Tensor Layer::*> weights;  // those that the family has
+  TransformerLayer layer;  // whose tensors the inputs take the place of
   std::shared_ptr<const PackedLayout> layout;
   ModelConfig config;
 };
 
-// inputs: hidden, then call.weights.
+// inputs: hidden, then the layer's tensors.
 at::Tensor run(const torch::autograd::variable_list& inputs, const LayerCall& call) {
-  Layer layer;
-  for (size_t i = 0; i < call.weights.size(); ++i) layer.*call.weights[i] = inputs[i + 1];
+  TransformerLayer layer = call.layer;
+  size_t next = 1;
+  for (at::Tensor* tensor : tensors_of(layer)) *tensor = inputs[next++];
   return run_layer(inputs[0], layer, call.index, *call.layout, call.config);
 }
 
@@ -72,12 +81,9 @@ at::Tensor checkpoint_layer(const at::Tensor& hidden, const TransformerLayer& la
   call->index = index;
   call->layout = std::move(layout);
   call->config = config;
+  call->layer = layer;
   std::vector<at::Tensor> inputs = {hidden};
-  for (const auto weight : kWeights) {
-    if (!(layer.*weight).defined()) continue;
-    call->weights.push_back(weight);
-    inputs.push_back(layer.*weight);
-  }
+  for (const at::Tensor* tensor : tensors_of(call->layer)) inputs.push_back(*tensor);
   return CheckpointedLayer::apply(at::TensorList(inputs), call);
 }
 

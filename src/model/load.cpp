@@ -57,11 +57,11 @@ Embedder Embedder::load(const fs::path& folder, const LoadOptions& options) {
     const bool stored_latents = facts.layout == FolderLayout::nv_embed;
     apply_options(options, facts);
 
-    const auto [files, prefix] = open_backbone(facts.transformer);
+    const auto [files, prefix] = open_backbone(facts.parts.weights);
     const at::ScalarType dtype = options.dtype.value_or(facts.config.dtype);
     check_weights(decovec::parameters(empty_transformer(facts.config, dtype, at::kMeta)), files, prefix);
     Embedder model;
-    model.tokenizer = Tokenizer::load(facts.transformer);
+    model.tokenizer = Tokenizer::load(facts.parts.tokenizer);
     model.rule = facts.rule;
     model.pooling = facts.pooling;
     model.heads = heads_in_memory(facts.heads, dtype, options.device);
@@ -109,6 +109,10 @@ Embedder Embedder::load(const fs::path& folder, const LoadOptions& options) {
       }
     }
     refuse_unexpected(files, loaded);
+    std::vector<fs::path> adapters = facts.parts.adapters;
+    adapters.insert(adapters.end(), options.adapters.begin(), options.adapters.end());
+    load_adapters(model, facts.parts.weights, adapters);
+    if (options.merge_adapters) model.merge_adapters();
     return model;
   });
 }

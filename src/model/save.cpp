@@ -1,4 +1,4 @@
-// From an Embedder to a model folder: NV-Embed's layout, or a sentence-transformers folder.
+// From an Embedder to a model folder: NV-Embed's layout, a sentence-transformers folder, or an adapter's.
 #include "model/save.hpp"
 
 #include <map>
@@ -7,6 +7,7 @@
 #include "io/error.hpp"
 #include "io/file.hpp"
 #include "io/json.hpp"
+#include "model/adapter_folder.hpp"
 #include "model/config_file.hpp"
 #include "model/folder.hpp"
 #include "model/sentence_transformers_folder.hpp"
@@ -57,8 +58,12 @@ void save_all_but_weights(const Embedder& model, const fs::path& folder, at::Sca
   const bool latent = folder::uses_latents(model.pooling);
   if (latent && !decovec::parameters(model.heads).empty())
     reject("Embedder::save: heads: NV-Embed's layout has no place for a Dense");
-  write_json(folder / folder::kConfig,
-             latent ? nv_embed_config(model, dtype) : write_model_config(model.transformer.config, dtype));
+  if (unmerged_adapter(model) != nullptr) {
+    save_adapter_config(model, folder, dtype);
+  } else {
+    write_json(folder / folder::kConfig,
+               latent ? nv_embed_config(model, dtype) : write_model_config(model.transformer.config, dtype));
+  }
   if (!latent) write_modules(model, folder);
   write_settings(model, folder);
   save_tokenizer(*model.tokenizer, model.rule, folder);
@@ -69,14 +74,17 @@ void Embedder::save(const fs::path& folder, std::optional<at::ScalarType> dtype)
     const at::ScalarType stored = dtype.value_or(this->dtype());
     StagedFolder staged(folder);
     save_all_but_weights(*this, staged.path(), stored);
+    const bool adapter = unmerged_adapter(*this) != nullptr;
     // By folder: a module's are "2_Dense/linear.weight".
     std::map<std::string, std::vector<NamedTensor>> tensors;
     for (const Parameter& parameter : parameters()) {
       const size_t slash = parameter.name.find('/');
       const bool own_folder = slash != std::string::npos;
+      if (adapter && !own_folder) continue;
       tensors[own_folder ? parameter.name.substr(0, slash) : ""].push_back(
           {parameter.name.substr(own_folder ? slash + 1 : 0), parameter.value().to(stored)});
     }
+    if (adapter) save_adapter(*this, staged.path(), dtype);
     for (const auto& [place, list] : tensors) write_safetensors_folder(staged.path() / place, list);
     staged.commit();
   });

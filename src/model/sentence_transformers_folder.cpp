@@ -200,6 +200,14 @@ void read_modules(const fs::path& folder, FolderFacts& facts) {
   if (facts.pooling.empty()) fail("{}: expected a Pooling module", file.string());
 }
 
+fs::path transformer_folder(const fs::path& folder) {
+  const fs::path file = folder / folder::kModules;
+  const Json modules = read_json(file);
+  if (!modules.is_array() || modules.empty())
+    fail("{}: expected a list of modules, got {}", file.string(), shown(modules));
+  return folder / module_path(JsonObject(modules[0], fmt::format("{}: module 0", file.string())));
+}
+
 TransformerSettings read_transformer_settings(const fs::path& transformer) {
   const JsonObject config = first_settings(transformer);
   refuse_unknown_keys(config, {"max_seq_length", "do_lower_case", "transformer_task", "modality_config",

@@ -11,6 +11,9 @@ namespace decovec {
 /// heads. Throws std::runtime_error for a module, mode or key that decovec does not know.
 void read_modules(const std::filesystem::path& folder, FolderFacts& facts);
 
+/// The folder of the Transformer module, of the folder of a modules.json.
+std::filesystem::path transformer_folder(const std::filesystem::path& folder);
+
 /// What the Transformer module's own file says; nothing where there is no such file.
 struct TransformerSettings {
   std::optional<int64_t> max_length;

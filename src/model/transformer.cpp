@@ -5,6 +5,7 @@
 #include "io/error.hpp"
 #include "model/attention.hpp"
 #include "model/layer_checkpoint.hpp"
+#include "model/low_rank.hpp"
 #include "model/ops.hpp"
 #include "model/packed_layout.hpp"
 
@@ -31,8 +32,7 @@ at::Tensor self_attention(const at::Tensor& x, const TransformerLayer& layer, in
   const int64_t tokens = x.size(0), heads = config.heads, kv_heads = config.kv_heads;
   const std::optional<int64_t> window = window_of(config, index);
   const RotaryTable& table = window ? layout.sliding_rotary : layout.rotary;
-  const at::Tensor qkv =
-      project(x, layer.qkv, layer.qkv_bias).view({tokens, heads + 2 * kv_heads, config.head_dim});
+  const at::Tensor qkv = project(x, layer.qkv).view({tokens, heads + 2 * kv_heads, config.head_dim});
   at::Tensor qk = qkv.narrow(1, 0, heads + kv_heads);
   if (config.qk_norm) {
     qk = at::cat({norm(qk.narrow(1, 0, heads), layer.q_norm, config),
@@ -47,8 +47,7 @@ at::Tensor self_attention(const at::Tensor& x, const TransformerLayer& layer, in
                                     .window = window,
                                     .scale = 1 / std::sqrt(scalar),
                                     .soft_cap = config.soft_cap});
-  return project(out.reshape({tokens, heads * config.head_dim}), layer.attention_out,
-                 layer.attention_out_bias);
+  return project(out.reshape({tokens, heads * config.head_dim}), layer.attention_out);
 }
 
 ActivationFunction function_of(Activation activation) {
@@ -66,50 +65,56 @@ ActivationFunction function_of(Activation activation) {
 }
 
 at::Tensor feed_forward(const at::Tensor& x, const TransformerLayer& layer, const ModelConfig& config) {
-  const at::Tensor gate_up = project(x, layer.gate_up, layer.gate_up_bias);
+  const at::Tensor gate_up = project(x, layer.gate_up);
   const at::Tensor gate = gate_up.narrow(1, 0, config.intermediate_size);
   const at::Tensor up = gate_up.narrow(1, config.intermediate_size, config.intermediate_size);
-  return project(gated(function_of(config.activation), gate, up), layer.down, layer.down_bias);
+  return project(gated(function_of(config.activation), gate, up), layer.down);
+}
+
+void add_adapter(std::vector<Parameter>& list, const LowRank& adapter, const std::string& a,
+                 const std::string& b, const std::string& module) {
+  list.push_back({module + a, adapter.a});
+  list.push_back({module + b, adapter.b});
+  if (adapter.magnitude.defined()) list.push_back({module + ".lora_magnitude_vector", adapter.magnitude});
 }
 
 // A layer's weights under their names in checkpoints; q, k and v, gate and up are rows of one holder.
 void add_layer(std::vector<Parameter>& list, const TransformerLayer& layer, const std::string& name,
                const ModelConfig& config) {
-  const auto whole = [&](const char* part, const at::Tensor& holder) {
+  const auto single = [&](const char* part, const at::Tensor& holder) {
     if (holder.defined()) list.push_back({name + part, holder});
   };
-  const auto rows = [&](const std::string& module, const at::Tensor& weight, const at::Tensor& bias,
-                        int64_t first, int64_t count) {
-    list.push_back({name + module + ".weight", weight, first, count});
-    if (bias.defined()) list.push_back({name + module + ".bias", bias, first, count});
+  const auto rows = [&](const std::string& module, const Linear& linear, int64_t first, int64_t count) {
+    list.push_back({name + module + ".weight", linear.weight, first, count});
+    if (linear.bias.defined()) list.push_back({name + module + ".bias", linear.bias, first, count});
+    for (const LowRank& adapter : linear.adapters) {
+      if (adapter.row == first) add_adapter(list, adapter, ".lora_A.weight", ".lora_B.weight", name + module);
+    }
   };
+  const auto whole = [&](const char* module, const Linear& linear) { rows(module, linear, 0, -1); };
   const int64_t q_rows = config.heads * config.head_dim, kv_rows = config.kv_heads * config.head_dim;
   const int64_t inner = config.intermediate_size;
-  whole("input_layernorm.weight", layer.attention_norm);
+  single("input_layernorm.weight", layer.attention_norm);
   if (config.fused_checkpoint) {
-    whole("self_attn.qkv_proj.weight", layer.qkv);
-    whole("self_attn.qkv_proj.bias", layer.qkv_bias);
+    whole("self_attn.qkv_proj", layer.qkv);
   } else {
-    rows("self_attn.q_proj", layer.qkv, layer.qkv_bias, 0, q_rows);
-    rows("self_attn.k_proj", layer.qkv, layer.qkv_bias, q_rows, kv_rows);
-    rows("self_attn.v_proj", layer.qkv, layer.qkv_bias, q_rows + kv_rows, kv_rows);
+    rows("self_attn.q_proj", layer.qkv, 0, q_rows);
+    rows("self_attn.k_proj", layer.qkv, q_rows, kv_rows);
+    rows("self_attn.v_proj", layer.qkv, q_rows + kv_rows, kv_rows);
   }
-  whole("self_attn.q_norm.weight", layer.q_norm);
-  whole("self_attn.k_norm.weight", layer.k_norm);
-  whole("self_attn.o_proj.weight", layer.attention_out);
-  whole("self_attn.o_proj.bias", layer.attention_out_bias);
-  whole("post_attention_layernorm.weight", config.post_norms ? layer.attention_post_norm : layer.mlp_norm);
-  if (config.post_norms) whole("pre_feedforward_layernorm.weight", layer.mlp_norm);
+  single("self_attn.q_norm.weight", layer.q_norm);
+  single("self_attn.k_norm.weight", layer.k_norm);
+  whole("self_attn.o_proj", layer.attention_out);
+  single("post_attention_layernorm.weight", config.post_norms ? layer.attention_post_norm : layer.mlp_norm);
+  if (config.post_norms) single("pre_feedforward_layernorm.weight", layer.mlp_norm);
   if (config.fused_checkpoint) {
-    whole("mlp.gate_up_proj.weight", layer.gate_up);
-    whole("mlp.gate_up_proj.bias", layer.gate_up_bias);
+    whole("mlp.gate_up_proj", layer.gate_up);
   } else {
-    rows("mlp.gate_proj", layer.gate_up, layer.gate_up_bias, 0, inner);
-    rows("mlp.up_proj", layer.gate_up, layer.gate_up_bias, inner, inner);
+    rows("mlp.gate_proj", layer.gate_up, 0, inner);
+    rows("mlp.up_proj", layer.gate_up, inner, inner);
   }
-  whole("mlp.down_proj.weight", layer.down);
-  whole("mlp.down_proj.bias", layer.down_bias);
-  whole("post_feedforward_layernorm.weight", layer.mlp_post_norm);
+  whole("mlp.down_proj", layer.down);
+  single("post_feedforward_layernorm.weight", layer.mlp_post_norm);
 }
 
 }  // namespace
@@ -131,6 +136,9 @@ Transformer empty_transformer(const ModelConfig& config, at::ScalarType dtype, a
   const auto tensor = [&](at::IntArrayRef sizes, bool present = true) {
     return present ? at::empty(sizes, options) : at::Tensor();
   };
+  const auto linear = [&](int64_t out, int64_t in, bool bias) {
+    return Linear{.weight = tensor({out, in}), .bias = tensor({out}, bias)};
+  };
   const int64_t hidden = config.hidden_size, inner = config.intermediate_size, head = config.head_dim;
   const int64_t qkv = (config.heads + 2 * config.kv_heads) * head;
   Transformer transformer{.config = config,
@@ -140,18 +148,14 @@ Transformer empty_transformer(const ModelConfig& config, at::ScalarType dtype, a
   for (int64_t i = 0; i < config.layers; ++i) {
     transformer.layers.push_back({
         .attention_norm = tensor({hidden}),
-        .qkv = tensor({qkv, hidden}),
-        .qkv_bias = tensor({qkv}, config.qkv_bias),
+        .qkv = linear(qkv, hidden, config.qkv_bias),
         .q_norm = tensor({head}, config.qk_norm),
         .k_norm = tensor({head}, config.qk_norm),
-        .attention_out = tensor({hidden, config.heads * head}),
-        .attention_out_bias = tensor({hidden}, config.attention_out_bias),
+        .attention_out = linear(hidden, config.heads * head, config.attention_out_bias),
         .attention_post_norm = tensor({hidden}, config.post_norms),
         .mlp_norm = tensor({hidden}),
-        .gate_up = tensor({2 * inner, hidden}),
-        .gate_up_bias = tensor({2 * inner}, config.mlp_bias),
-        .down = tensor({hidden, inner}),
-        .down_bias = tensor({hidden}, config.mlp_bias),
+        .gate_up = linear(2 * inner, hidden, config.mlp_bias),
+        .down = linear(hidden, inner, config.mlp_bias),
         .mlp_post_norm = tensor({hidden}, config.post_norms),
     });
   }
@@ -173,6 +177,10 @@ void initialise(Transformer& transformer, RandomKey key) {
 
 std::vector<Parameter> parameters(const Transformer& transformer, const std::string& prefix) {
   std::vector<Parameter> list = {{prefix + "embed_tokens.weight", transformer.embedding}};
+  if (transformer.embedding_adapter) {
+    add_adapter(list, *transformer.embedding_adapter, ".lora_embedding_A", ".lora_embedding_B",
+                prefix + "embed_tokens");
+  }
   for (size_t i = 0; i < transformer.layers.size(); ++i) {
     add_layer(list, transformer.layers[i], fmt::format("{}layers.{}.", prefix, i), transformer.config);
   }
@@ -186,7 +194,7 @@ at::Tensor forward(const Transformer& transformer, const TokenBatch& batch, cons
     const ModelConfig& config = transformer.config;
     const at::ScalarType dtype = compute_dtype(transformer.embedding);
     const auto layout = std::make_shared<const PackedLayout>(lay_out(batch, config, dtype));
-    at::Tensor hidden = at::embedding(transformer.embedding, batch.ids).to(dtype);
+    at::Tensor hidden = look_up(transformer.embedding, transformer.embedding_adapter, batch.ids, dtype);
     if (config.scale_embeddings) {
       const double scale = std::sqrt(static_cast<double>(config.hidden_size));
       hidden = hidden * at::scalar_tensor(scale, at::kDouble).to(dtype);

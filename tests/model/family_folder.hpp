@@ -4,6 +4,7 @@
 #include <vector>
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
 #include "decovec/model/embedder.hpp"
 #include "model/model_folder.hpp"

@@ -194,7 +194,7 @@ TEST_F(Checkpoint, OtherStartingWeightsAreRefused) {
   train_until(model, 2);
   EXPECT_TRUE(has(resume_error(std::move(model)), "starting_weights: the checkpoint has"));
   Embedder other = tiny_model();
-  other.transformer.layers[1].down[3][5] += 1e-3;
+  other.transformer.layers[1].down.weight[3][5] += 1e-3;
   EXPECT_TRUE(has(resume_error(std::move(other)), "starting_weights: the checkpoint has"));
 }
 

@@ -257,6 +257,12 @@ TEST_F(Train, RefusesOutputsThatAreNotApart) {
   EXPECT_TRUE(has(error_of(model), "output of stage 'second': already there"));
 }
 
+TEST_F(Train, RefusesAnAdapterBesideTheWeights) {
+  Embedder model = tiny_model();
+  model.adapters.push_back({.folder = "adapter", .config = {}, .merged = false});
+  EXPECT_NE(error_of(model).find("merge it first"), std::string::npos) << error_of(model);
+}
+
 TEST_F(Train, RefusesRecipesItCannotFollow) {
   Embedder model = tiny_model();
   const Recipe good = recipe_;

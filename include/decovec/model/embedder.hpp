@@ -39,6 +39,13 @@ struct LoadOptions {
   bool fresh_weights = true;
   /// Draws fresh weights.
   uint64_t seed = 1;
+  /// Adapter folders of PEFT (LoRA), applied in this order after the folder's own.
+  std::vector<std::filesystem::path> adapters = {};
+  /// The base model's folder, where the folder is an adapter's whose base_model_name_or_path is none here.
+  std::filesystem::path base = {};
+  /// Whether the last adapter becomes part of the weights, as the others do, or stays beside them: slower,
+  /// and the way to save it as an adapter or to train it.
+  bool merge_adapters = true;
 };
 
 struct EncodeOptions {
@@ -84,9 +91,13 @@ class Embedder {
                          const LoadOptions& options);
 
   /// Writes the folder whole (its name appears last): NV-Embed's layout for latent attention, else a
-  /// sentence-transformers folder. Weights in `dtype`, or as they are. Throws std::runtime_error where the
-  /// folder exists and is not empty.
+  /// sentence-transformers folder. Where an adapter lies beside the weights, it alone is written, as PEFT
+  /// writes it, and names the base's folder. Weights in `dtype`, or as they are. Throws std::runtime_error
+  /// where the folder exists and is not empty.
   void save(const std::filesystem::path& folder, std::optional<at::ScalarType> dtype = std::nullopt) const;
+
+  /// Makes an adapter that lies beside the weights a part of them. Copies of the model keep theirs.
+  void merge_adapters();
 
   /// texts to vectors [N, D], float32 on the CPU, in the order given. A text's vector does not depend on the
   /// others. D is options.dimensions, or dimensions(). Throws TextError for a text that cannot be encoded.
@@ -120,6 +131,7 @@ class Embedder {
   std::string default_prompt;                      ///< a name in `prompts`, or empty
   std::string similarity_fn = "cosine";  ///< also dot, euclidean, manhattan: how to compare the vectors
   FolderLayout layout = FolderLayout::plain_decoder;  ///< what it was loaded from
+  std::vector<Adapter> adapters;  ///< applied in this order; the last may lie beside the weights
 };
 
 /// Cosine of every row of `a` [N, D] with every row of `b` [M, D]: [N, M].

@@ -1,9 +1,11 @@
 #pragma once
+#include <optional>
 #include <string>
 #include <vector>
 
 #include <ATen/core/Tensor.h>
 
+#include "decovec/model/adapter.hpp"
 #include "decovec/model/model_config.hpp"
 #include "decovec/model/parameter.hpp"
 #include "decovec/model/token_batch.hpp"
@@ -11,23 +13,24 @@
 
 namespace decovec {
 
-/// Weights of one decoder layer. Matrices are [out, in]; what a family does not have is undefined.
+/// Weights of one decoder layer. What a family does not have is undefined.
 struct TransformerLayer {
-  at::Tensor attention_norm;                     ///< [H]
-  at::Tensor qkv, qkv_bias;                      ///< [(heads + 2 kv_heads) head_dim, H]: rows of q, k, v
-  at::Tensor q_norm, k_norm;                     ///< [head_dim]
-  at::Tensor attention_out, attention_out_bias;  ///< [H, heads head_dim]
-  at::Tensor attention_post_norm;                ///< [H]
-  at::Tensor mlp_norm;                           ///< [H]
-  at::Tensor gate_up, gate_up_bias;              ///< [2 I, H]: rows of gate, up
-  at::Tensor down, down_bias;                    ///< [H, I]
-  at::Tensor mlp_post_norm;                      ///< [H]
+  at::Tensor attention_norm;       ///< [H]
+  Linear qkv;                      ///< [(heads + 2 kv_heads) head_dim, H]: rows of q, k, v
+  at::Tensor q_norm, k_norm;       ///< [head_dim]
+  Linear attention_out;            ///< [H, heads head_dim]
+  at::Tensor attention_post_norm;  ///< [H]
+  at::Tensor mlp_norm;             ///< [H]
+  Linear gate_up;                  ///< [2 I, H]: rows of gate, up
+  Linear down;                     ///< [H, I]
+  at::Tensor mlp_post_norm;        ///< [H]
 };
 
 /// A decoder without its language-model head.
 struct Transformer {
   ModelConfig config;
-  at::Tensor embedding;  ///< [V, H]
+  at::Tensor embedding;                                     ///< [V, H]
+  std::optional<LowRank> embedding_adapter = std::nullopt;  ///< of the embedding's transpose [H, V]
   std::vector<TransformerLayer> layers;
   at::Tensor norm;  ///< [H]
 };
@@ -45,7 +48,8 @@ Transformer empty_transformer(const ModelConfig& config, at::ScalarType dtype, a
 void initialise(Transformer& transformer, RandomKey key);
 
 /// Every weight, under `prefix` + the names of Hugging Face's base model
-/// ("layers.0.self_attn.q_proj.weight").
+/// ("layers.0.self_attn.q_proj.weight"), an adapter's behind its module's under PEFT's
+/// ("layers.0.self_attn.q_proj.lora_A.weight").
 std::vector<Parameter> parameters(const Transformer& transformer, const std::string& prefix = "");
 
 /// The states after the final norm: [T, H] in the weights' compute dtype (float16 weights on a CPU compute in

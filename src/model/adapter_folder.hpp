@@ -1,0 +1,41 @@
+// Adapter folders of PEFT: where their base lies, their weights read and written.
+#pragma once
+#include <filesystem>
+#include <vector>
+
+#include "decovec/model/embedder.hpp"
+
+namespace decovec {
+
+/// Where the parts of a model lie: one folder, or an adapter's and its base's. What the adapter's folder
+/// holds itself counts; the rest is the base's.
+struct ModelParts {
+  std::filesystem::path settings;   ///< modules.json and prompts
+  std::filesystem::path config;     ///< config.json
+  std::filesystem::path tokenizer;  ///< tokenizer.json and its kin
+  std::filesystem::path weights;
+  std::vector<std::filesystem::path> adapters;  ///< in the order in which they are applied
+};
+
+/// Follows base_model_name_or_path from the folder, or `base` in its place where that is not empty. Throws
+/// std::runtime_error where the base is no folder here, std::invalid_argument for a `base` of a folder that
+/// has no adapter.
+ModelParts find_parts(const std::filesystem::path& folder, const std::filesystem::path& base);
+
+/// Adds the adapters of the folders to a model whose weights come from `weights`, one after the other; all
+/// but the last are merged. Throws std::runtime_error that names file and tensor for tensors that are
+/// missing, unexpected or of another shape.
+void load_adapters(Embedder& model, const std::filesystem::path& weights,
+                   const std::vector<std::filesystem::path>& folders);
+
+/// The adapter that is not merged; null where there is none.
+const Adapter* unmerged_adapter(const Embedder& model);
+
+/// Writes adapter_config.json and adapter_model.safetensors of the adapter that is not merged; its tensors in
+/// `dtype`, or as they are. Throws std::invalid_argument for a model whose other weights have no place there.
+void save_adapter(const Embedder& model, const std::filesystem::path& folder,
+                  std::optional<at::ScalarType> dtype);
+/// The first of these alone, and config.json where it says other than the base's.
+void save_adapter_config(const Embedder& model, const std::filesystem::path& folder, at::ScalarType dtype);
+
+}  // namespace decovec
