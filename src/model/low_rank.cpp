@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
+#include "io/error.hpp"
 #include "model/ops.hpp"
 
 namespace decovec {
@@ -23,6 +24,14 @@ at::Tensor merged(const at::Tensor& weight, const LowRank& adapter) {
   const at::Tensor sum = summed(weight, adapter);
   if (!adapter.magnitude.defined()) return sum;
   return (adapter.magnitude / sum.norm(2, 1)).unsqueeze(1) * sum;
+}
+
+void put(const at::Tensor& weight, const at::Tensor& values) {
+  weight.copy_(values);
+  if (weight.scalar_type() == at::kHalf && !at::isfinite(weight).all().item<bool>())
+    fail(
+        "merge_adapters: the sum of weight and adapter is too large for float16; load it as float32 or "
+        "bfloat16");
 }
 
 // The columns `out` of x W^T + bias for an adapter's rows W of the weight, changed; `change` is x a^T b^T
@@ -79,7 +88,7 @@ void merge_adapters(Transformer& transformer) {
       const at::Tensor weight = linear->weight.detach().clone();
       for (const LowRank& adapter : linear->adapters) {
         const at::Tensor rows = weight.narrow(0, adapter.row, adapter.b.size(0));
-        rows.copy_(merged(rows, adapter));
+        put(rows, merged(rows, adapter));
       }
       linear->weight = weight;
       linear->adapters.clear();
@@ -87,7 +96,7 @@ void merge_adapters(Transformer& transformer) {
   }
   if (transformer.embedding_adapter) {
     const at::Tensor weight = transformer.embedding.detach().clone();
-    weight.t().copy_(merged(weight.t(), *transformer.embedding_adapter));
+    put(weight.t(), merged(weight.t(), *transformer.embedding_adapter));
     transformer.embedding = weight;
     transformer.embedding_adapter.reset();
   }

@@ -335,6 +335,40 @@ class Embed(Case):
         self.assertAlmostEqual(float(out.split()[2]), max(cosines), places=3)
         self.refused(decovec(*search, "--dimensions", 33, stdin="one"), "--dimensions")
 
+    def adapter(self, name, value):
+        """A LoRA of rank 1 on q of the first layer."""
+        names = [f"base_model.model.layers.0.self_attn.q_proj.lora_{part}.weight" for part in "AB"]
+        header = json.dumps({names[0]: {"dtype": "F32", "shape": [1, 32], "data_offsets": [0, 128]},
+                             names[1]: {"dtype": "F32", "shape": [32, 1], "data_offsets": [128, 256]}}).encode()
+        data = struct.pack("<64f", *[(-1) ** i for i in range(32)], *[value] * 32)
+        folder = self.folder / name
+        folder.mkdir()
+        (folder / "adapter_model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + data)
+        (folder / "adapter_config.json").write_text(json.dumps({
+            "peft_type": "LORA", "r": 1, "lora_alpha": 2, "target_modules": ["layers.0.self_attn.q_proj"],
+            "base_model_name_or_path": str(self.model)}))
+        return folder
+
+    def test_adapters(self):
+        text = "one two three four"
+        vector = lambda *options, **model: rows_of(self.embed(*options, stdin=text, **model)[1])[0]
+        nothing, some = self.adapter("nothing", 0), self.adapter("some", 0.5)
+        base, once = vector(), vector("--adapter", some)
+        self.assertEqual(vector("--adapter", nothing), base)
+        self.assertNotEqual(once, base)
+        self.assertEqual(vector(model=some), once)
+        twice = vector("--adapter", some, "--adapter", some)
+        self.assertNotEqual(twice, once)
+        self.assertEqual(vector("--adapter", some, model=some), twice)
+        facts = json.loads(decovec("info", some, "--json")[1])
+        self.assertEqual(facts["adapters"], [f"{some} (LoRA, rank 1, alpha 2)"])
+        config = json.loads((some / "adapter_config.json").read_text())
+        (some / "adapter_config.json").write_text(json.dumps({**config, "base_model_name_or_path": "org/decoder"}))
+        self.refused(self.embed(model=some, stdin="x"), "org/decoder", "--base")
+        self.assertEqual(vector("--base", self.model, model=some), once)
+        self.refused(self.embed("--base", self.model, stdin="x"), "--base")
+        self.refused(self.embed("--adapter", self.folder / "none", stdin="x"), "none", "adapter_config.json")
+
     def test_a_plain_decoder_needs_a_pooling(self):
         decoder = self.folder / "decoder"
         shutil.copytree(self.model, decoder, ignore=shutil.ignore_patterns("1_*", "2_*", "modules.json", "*sentence*"))

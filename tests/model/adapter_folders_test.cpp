@@ -50,6 +50,19 @@ TEST_F(AdapterFolders, ABaseMayBeAnAdapterFolderItself) {
   EXPECT_TELLS(states(adapters[1]), "adapters on one another");
 }
 
+// Pooling, prompts and tokenizer of the base hold for an adapter that says nothing of them.
+TEST_F(AdapterFolders, ABaseMayBeASentenceTransformersFolder) {
+  const AdapterFolder folder(cases_, cases_.find("lora"));
+  Embedder base = Embedder::load(folder.base(), {.pooling = Pooling::last_token});
+  base.prompts = {{"query", "find: "}};
+  base.save(folder.path() / "base");
+  files("lora").write(folder.adapters()[0], folder.path() / "base");
+  const Embedder model = Embedder::load(folder.adapters()[0]);
+  EXPECT_EQ(model.pooling, std::vector{Pooling::last_token});
+  EXPECT_EQ(model.prompts, base.prompts);
+  EXPECT_TRUE(states_of(model, cases_.families.sequences()).equal(expected("lora")));
+}
+
 // A folder with weights of its own is a whole model with an adapter, as transformers takes it.
 TEST_F(AdapterFolders, AWholeModelMayHoldItsAdapter) {
   const AdapterFolder folder(cases_, cases_.find("lora"));

@@ -129,6 +129,17 @@ TEST(Adapters, GradientsOfLoraAreFiniteDifferences) {
   }
 }
 
+TEST(Adapters, ASumThatFloat16CannotHoldIsRefused) {
+  const AdapterCases cases;
+  for (const char* name : {"lora", "embedding"}) {
+    Embedder model = AdapterFolder(cases, cases.find(name)).load(/*merge=*/false, {.dtype = at::kHalf});
+    for (const Parameter& parameter : model.parameters())
+      if (parameter.name.ends_with("lora_B.weight") || parameter.name.ends_with("lora_embedding_B"))
+        parameter.value().fill_(1e6);
+    EXPECT_THROW(model.merge_adapters(), std::runtime_error) << name;
+  }
+}
+
 TEST(Adapters, MergingLeavesCopiesOfTheModelAlone) {
   const AdapterCases cases;
   const Embedder model = AdapterFolder(cases, cases.find("embedding")).load(/*merge=*/false);
