@@ -16,17 +16,19 @@ constexpr char32_t kSpaceCharacter = 0x2581;
 
 // The bytes that a byte-level vocabulary spells, or none where the token holds a character that spells none.
 std::optional<std::string> spelled_bytes(std::string_view token) {
+  constexpr size_t kCharacters = 324;  // one behind the last of them
   static const auto bytes = [] {
-    std::unordered_map<char32_t, char> table;
+    std::array<int, kCharacters> table;
+    table.fill(-1);
     for (int byte = 0; byte < 256; ++byte)
-      table[byte_level_character(static_cast<unsigned char>(byte))] = static_cast<char>(byte);
+      table[byte_level_character(static_cast<unsigned char>(byte))] = byte;
     return table;
   }();
   std::string text;
   for (size_t at = 0; at < token.size();) {
-    const auto found = bytes.find(next_code_point(token, at));
-    if (found == bytes.end()) return std::nullopt;
-    text += found->second;
+    const char32_t character = next_code_point(token, at);
+    if (character >= kCharacters || bytes[character] < 0) return std::nullopt;
+    text += static_cast<char>(bytes[character]);
   }
   return text;
 }
@@ -58,6 +60,15 @@ void check_settings(const JsonObject& model) {
       fail("{}: '{}': expected none, got {}", model.where(), key, shown(model.string(key)));
 }
 
+// As it stands in the model: it is large.
+const Json& vocabulary_of(const JsonObject& model) {
+  const auto found = model.raw().find("vocab");
+  if (found == model.raw().end() || !found->is_object() || found->empty())
+    fail("{}: 'vocab': expected tokens with their ids, got {}", model.where(),
+         found == model.raw().end() ? "nothing" : shown(*found));
+  return *found;
+}
+
 }  // namespace
 
 Bpe Bpe::parse(const JsonObject& model, bool byte_level) {
@@ -76,9 +87,7 @@ Bpe Bpe::parse(const JsonObject& model, bool byte_level) {
 }
 
 void Bpe::read_vocabulary(const JsonObject& model) {
-  const JsonObject object = model.object("vocab");
-  const Json& tokens = object.raw();
-  if (tokens.empty()) fail("{}: expected tokens, found none", object.where());
+  const Json& tokens = vocabulary_of(model);
   constexpr uint64_t kMaxId = (uint64_t{1} << 31) - 1;
   vocabulary_ = Vocabulary(tokens.size());
   std::vector<uint32_t> ids;
@@ -86,7 +95,7 @@ void Bpe::read_vocabulary(const JsonObject& model) {
     const std::string& token = entry.key();
     const Json& id = entry.value();
     if (!id.is_number_unsigned() || id.get<uint64_t>() > kMaxId)
-      fail("{}: token {}: expected an id from 0 to {}, got {}", object.where(), shown(token), kMaxId,
+      fail("{}: 'vocab': token {}: expected an id from 0 to {}, got {}", where_, shown(token), kMaxId,
            shown(id));
     ids.push_back(id.get<uint32_t>());
     vocabulary_.add(token, ids.back());
@@ -96,7 +105,7 @@ void Bpe::read_vocabulary(const JsonObject& model) {
   }
   std::sort(ids.begin(), ids.end());
   if (const auto twice = std::adjacent_find(ids.begin(), ids.end()); twice != ids.end())
-    fail("{}: two tokens have the id {}", object.where(), *twice);
+    fail("{}: 'vocab': two tokens have the id {}", where_, *twice);
   size_ = int64_t{ids.back()} + 1;
 
   if (!unknown_.empty()) unknown_id_ = vocabulary_.find(unknown_);
@@ -137,15 +146,15 @@ void Bpe::read_merges(const JsonObject& model) {
 }
 
 void Bpe::add_merge(std::string_view left, std::string_view right, uint32_t rank) {
-  const auto id = [&](const std::string& token) {
+  const auto id = [&](std::string_view token) {
     const auto found = vocabulary_.find(token);
     if (!found)
       fail("{}: 'merges': {} + {}: expected a token of the vocabulary, got {}", where_,
-           shown(std::string(left)), shown(std::string(right)), shown(token));
+           shown(std::string(left)), shown(std::string(right)), shown(std::string(token)));
     return *found;
   };
-  const uint32_t left_id = id(std::string(left)), right_id = id(std::string(right));
-  merges_.set(left_id, right_id, rank, id(std::string(left) + std::string(right)));
+  const uint32_t left_id = id(left), right_id = id(right);
+  merges_.set(left_id, right_id, rank, id(std::string(left).append(right)));
 
   if (!words_ || !right.starts_with(kSpace) || left.ends_with(kSpace)) return;
   joined_.insert(last_code_point(left));
@@ -156,10 +165,9 @@ void Bpe::add_merge(std::string_view left, std::string_view right, uint32_t rank
 }
 
 void Bpe::index_whole_tokens(const JsonObject& model) {
-  const JsonObject object = model.object("vocab");
   whole_ = Vocabulary(vocabulary_.size());
   std::vector<uint32_t> symbols;
-  for (const auto& entry : object.raw().items()) {
+  for (const auto& entry : vocabulary_of(model).items()) {
     const std::optional<std::string> text =
         byte_level_ ? spelled_bytes(entry.key()) : std::optional(entry.key());
     if (!text || text->empty()) continue;

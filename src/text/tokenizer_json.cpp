@@ -56,6 +56,13 @@ std::optional<int64_t> read_truncation(const Json& json, const std::string& wher
   return truncation.integer("max_length", 1);
 }
 
+TokenizerJsonFrame read_frame(const Members& members, const std::string& where) {
+  return {
+      .around =
+          read_post_processor(parse_member(members, "post_processor", where), place(where, "post_processor")),
+      .max_length = read_truncation(parse_member(members, "truncation", where), place(where, "truncation"))};
+}
+
 }  // namespace
 
 TokenizerJson parse_tokenizer_json(std::string_view text, const std::string& where) {
@@ -73,7 +80,7 @@ TokenizerJson parse_tokenizer_json(std::string_view text, const std::string& whe
   Bpe bpe = Bpe::parse(*model, pieces.byte_level());
   std::vector<AddedToken> added =
       read_added_tokens(parse_member(members, "added_tokens", where), bpe, place(where, "added_tokens"));
-  TokenizerJsonFrame frame = parse_tokenizer_json_frame(text, where);
+  TokenizerJsonFrame frame = read_frame(members, where);
   return {.normalizer = normalizer ? Normalizer::parse(*normalizer) : Normalizer(),
           .pre_tokenizer = std::move(pieces),
           .model = std::move(bpe),
@@ -82,11 +89,7 @@ TokenizerJson parse_tokenizer_json(std::string_view text, const std::string& whe
 }
 
 TokenizerJsonFrame parse_tokenizer_json_frame(std::string_view text, const std::string& where) {
-  const Members members = json_members(text, where);
-  return {
-      .around =
-          read_post_processor(parse_member(members, "post_processor", where), place(where, "post_processor")),
-      .max_length = read_truncation(parse_member(members, "truncation", where), place(where, "truncation"))};
+  return read_frame(json_members(text, where), where);
 }
 
 std::string with_template(const std::string& text, const Template& tokens, const std::string& where) {

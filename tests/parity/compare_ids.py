@@ -108,7 +108,7 @@ def ours(program, folder, texts):
     assert at == len(values)
 
 
-def batches(texts, size=20_000):
+def batches(texts, size=100_000):
     batch = []
     for text in texts:
         batch.append(text)
@@ -119,18 +119,17 @@ def batches(texts, size=20_000):
         yield batch
 
 
-def compare(program, folder, library, texts, name):
-    total = differing = 0
-    for batch in batches(texts):
-        theirs = library.encode_batch_fast(batch, add_special_tokens=False)
-        for text, mine, other in zip(batch, ours(program, folder, batch), theirs):
-            total += 1
-            if mine != other.ids:
-                differing += 1
-                if differing <= 5:
-                    at = next((i for i, (a, b) in enumerate(zip(mine, other.ids)) if a != b), min(len(mine), len(other.ids)))
-                    print(f"  {text[:200]!r}: at id {at}: got {mine[at:at + 8]}, expected {other.ids[at:at + 8]}")
-    print(f"{folder.name}, {name}: {total} texts, {differing} differ", flush=True)
+def compare(program, folder, library, batch, name):
+    """The number of texts of the batch whose ids differ."""
+    differing = 0
+    theirs = library.encode_batch_fast(batch, add_special_tokens=False)
+    for text, mine, other in zip(batch, ours(program, folder, batch), theirs):
+        if mine != other.ids:
+            differing += 1
+            if differing <= 5:
+                at = next((i for i, (a, b) in enumerate(zip(mine, other.ids)) if a != b), min(len(mine), len(other.ids)))
+                print(f"  {folder.name}, {name}: {text[:200]!r}: at id {at}: got {mine[at:at + 8]}, "
+                      f"expected {other.ids[at:at + 8]}", flush=True)
     return differing
 
 
@@ -149,18 +148,26 @@ def main():
     tokens = sorted({token.content for folder in folders
                      for token in Tokenizer.from_file(str(folder / "tokenizer.json")).get_added_tokens_decoder().values()
                      if not token.content.startswith("<SPECIAL_")})
-    differing = 0
+    libraries = {}
     for folder in folders:
         if arguments.names and folder.name not in arguments.names.split(","):
             continue
-        library = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        library.no_truncation()
-        library.no_padding()
-        kinds = {"lines": lambda: lines(arguments.data), "files": sources, "long": long_texts,
-                 "random": lambda: random_texts(arguments.random, arguments.seed, tokens)}
-        for kind in arguments.kinds.split(","):
-            differing += compare(arguments.program, folder, library, kinds[kind](), kind)
-    return 1 if differing else 0
+        libraries[folder] = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        libraries[folder].no_truncation()
+        libraries[folder].no_padding()
+    kinds = {"lines": lambda: lines(arguments.data), "files": sources, "long": long_texts,
+             "random": lambda: random_texts(arguments.random, arguments.seed, tokens)}
+    failed = False
+    for kind in arguments.kinds.split(","):
+        total, differing = 0, dict.fromkeys(libraries, 0)
+        for batch in batches(kinds[kind]()):
+            total += len(batch)
+            for folder, library in libraries.items():
+                differing[folder] += compare(arguments.program, folder, library, batch, kind)
+        for folder, count in differing.items():
+            print(f"{folder.name}, {kind}: {total} texts, {count} differ", flush=True)
+        failed = failed or any(differing.values())
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

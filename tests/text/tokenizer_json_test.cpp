@@ -117,8 +117,8 @@ TEST(JsonTokenizer, RefusesModelsByName) {
   EXPECT_TRUE(has(with("end_of_word_suffix", "</w>"), "'end_of_word_suffix': expected none"));
   EXPECT_TRUE(has(with("fuse_unk", "yes"), "'fuse_unk': expected true or false"));
   EXPECT_TRUE(has(with("cache", 1), "the key 'cache' is not known"));
-  EXPECT_TRUE(has(with("vocab", Json::array()), "'vocab': expected an object"));
-  EXPECT_TRUE(has(with("vocab", Json::object()), "'vocab': expected tokens, found none"));
+  EXPECT_TRUE(has(with("vocab", Json::array()), "'vocab': expected tokens with their ids, got []"));
+  EXPECT_TRUE(has(with("vocab", Json::object()), "'vocab': expected tokens with their ids, got {}"));
   for (const Json& id : {Json(-1), Json(2.0), Json("1"), Json(1e30), Json(int64_t{1} << 31), Json(nullptr)})
     EXPECT_TRUE(has(with("vocab", {{"a", id}}), "token \"a\": expected an id from 0 to 2147483647")) << id;
   EXPECT_TRUE(has(with("vocab", {{"a", 1}, {"b", 1}}), "two tokens have the id 1"));
