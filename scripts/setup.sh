@@ -3,6 +3,7 @@
 # Safe to run again; it does nothing where everything is in place.
 #
 # DECOVEC_LIBTORCH=<folder with include/ and lib/>: use that LibTorch, download none.
+# DECOVEC_FUZZ=1: also what scripts/fuzz.sh needs, clang and its libraries.
 # DECOVEC_CUDA=0|1: LibTorch without or with the CUDA libraries; by default with them where nvidia-smi finds a device.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -11,6 +12,7 @@ torch_version=2.11.0
 cpu_wheels=("torch==$torch_version" nvidia-cuda-runtime==13.0.96 nvidia-cuda-cupti==13.0.85)
 packages=(g++ cmake ninja-build ccache ca-certificates python3 python3-pip libsentencepiece-dev libpcre2-dev
   nlohmann-json3-dev libtomlplusplus-dev libcli11-dev libspdlog-dev libfmt-dev libeigen3-dev libgtest-dev libgmock-dev wordnet-base)
+if [ "${DECOVEC_FUZZ:-0}" = 1 ]; then packages+=(clang libclang-rt-14-dev libomp-14-dev); fi
 
 stop() {
   echo "setup: $*" >&2

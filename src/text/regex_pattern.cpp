@@ -234,8 +234,9 @@ class Parser {
     // When such a repeat ends is each engine's own affair.
     if (term.can_be_empty && high != 0 && high != 1) in_.refuse("a repeat of what can match nothing");
     if (in_.peek("?") || in_.peek("*") || in_.peek("+") || interval()) in_.refuse("a repeat of a repeat");
-    put(repeat);
     term.can_be_empty = term.can_be_empty || low == 0;
+    if (high == 0) return result_.parts.resize(begin);
+    put(repeat);
   }
 
   RegexReader in_;

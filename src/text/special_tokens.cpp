@@ -67,7 +67,8 @@ Named read_named(const JsonObject& file, const AddedTokenList& tokens) {
 void read_added_tokens_json(const std::filesystem::path& file, const Named& named, AddedTokenList& tokens) {
   const JsonObject object = JsonObject::read(file);
   std::map<int64_t, AddedToken> by_id;
-  for (const auto& [content, value] : object.raw().items()) {
+  for (const auto& entry : object.raw().items()) {
+    const std::string& content = entry.key();
     const int64_t id = object.integer(content, 0, kMaxId);
     if (const AddedToken* known = tokens.find(content); known && known->id == id) continue;
     const bool special =

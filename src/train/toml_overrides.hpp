@@ -1,5 +1,6 @@
 // "key=value" texts that change a recipe's TOML before it is read. Heavy (toml++): include it in one source.
 #pragma once
+#include <algorithm>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -11,6 +12,9 @@ namespace decovec {
 
 /// Parses TOML. Throws std::runtime_error with file and line for wrong syntax.
 inline toml::table parse_toml(std::string_view text, const std::string& where) {
+  // The parser takes a NUL for the end of the text in some places and relies on there being none in others.
+  if (const size_t at = text.find('\0'); at != text.npos)
+    fail("{}:{}: expected text, got a NUL", where, 1 + std::count(text.begin(), text.begin() + at, '\n'));
   try {
     return toml::parse(text, where);
   } catch (const toml::parse_error& error) {
@@ -24,6 +28,7 @@ inline toml::table parse_value(std::string_view text, const std::string& whole) 
   const std::string where = std::string(override_mark) + whole;
   for (const char* quote : {"", "\""}) {
     if (*quote != '\0' && text.find('"') != std::string_view::npos) continue;
+    if (text.find('\0') != std::string_view::npos) continue;
     try {
       toml::table table = toml::parse(fmt::format("value = {0}{1}{0}", quote, text), where);
       if (table.size() == 1) return table;  // a line break in the text would begin another entry

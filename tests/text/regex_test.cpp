@@ -31,6 +31,8 @@ TEST(Regex, GivesMatchesInBytes) {
   EXPECT_EQ(find("\\p{L}+", "\u00e91\u4e2d\u6587 \U0001f600z"), (Spans{{0, 2}, {3, 9}, {14, 15}}));
   EXPECT_EQ(find("[^a]", "a\U0001f600"), (Spans{{1, 5}}));
   EXPECT_EQ(find("", "a\u00e9"), (Spans{{0, 0}, {1, 1}, {3, 3}}));
+  EXPECT_EQ(find("ab{0}c", "acabcac"), (Spans{{0, 2}, {5, 7}}));
+  EXPECT_EQ(find("a(?:b(c)[d-f]){0}|d", "abad"), (Spans{{0, 1}, {2, 3}, {3, 4}}));
   EXPECT_EQ(find(Regex::literal("\u4e2d", "test"), "a\u4e2d\u4e2d"), (Spans{{1, 4}, {4, 7}}));
   EXPECT_EQ(find(Regex::literal("aa", "test"), "aaaaa"), (Spans{{0, 2}, {2, 4}}));
   EXPECT_EQ(find(Regex::literal("a.", "test"), "aba."), (Spans{{2, 4}}));
