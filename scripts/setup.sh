@@ -11,7 +11,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 torch_version=2.11.0
 cpu_wheels=("torch==$torch_version" nvidia-cuda-runtime==13.0.96 nvidia-cuda-cupti==13.0.85)
 packages=(g++ cmake ninja-build ccache ca-certificates python3 python3-pip libsentencepiece-dev libpcre2-dev
-  nlohmann-json3-dev libtomlplusplus-dev libcli11-dev libspdlog-dev libfmt-dev libeigen3-dev libgtest-dev libgmock-dev wordnet-base)
+  nlohmann-json3-dev libtomlplusplus-dev libcli11-dev libspdlog-dev libfmt-dev libeigen3-dev libopenmpi-dev openmpi-bin
+  libgtest-dev libgmock-dev wordnet-base)
 if [ "${DECOVEC_FUZZ:-0}" = 1 ]; then packages+=(clang libclang-rt-14-dev libomp-14-dev); fi
 
 stop() {

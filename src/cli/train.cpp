@@ -8,11 +8,13 @@
 #include "decovec/io/lines.hpp"
 #include "decovec/train/recipe.hpp"
 #include "decovec/train/report.hpp"
+#include "decovec/world/world.hpp"
 #include "io/error.hpp"
 #include "io/file.hpp"
 #include "io/file_lock.hpp"
 #include "train/checkpoint.hpp"
 #include "train/outputs.hpp"
+#include "world/ranks.hpp"
 
 namespace decovec::cli {
 namespace {
@@ -117,84 +119,139 @@ std::string resume_command(const Options& options) {
   return command + " --resume";
 }
 
-std::string what_is_trained(const Recipe& recipe, const Embedder& model) {
-  return fmt::format("from {}: {}, {}, pooling {}, {} ids at most, {}",
+std::string what_is_trained(const Recipe& recipe, const Embedder& model, const World& world) {
+  return fmt::format("from {}: {}, {}, pooling {}, {} ids at most, {}{}",
                      recipe.new_model ? "random weights" : recipe.model.string(),
                      model.transformer.config.family, name_of(model.transformer.config.attention),
-                     name_of(model.pooling), model.rule.max_length, name_of(model.dtype()));
+                     name_of(model.pooling), model.rule.max_length, name_of(model.dtype()),
+                     world.size() > 1 ? fmt::format(", {} ranks", world.size()) : "");
 }
 
-int run(const Options& options) {
-  const Recipe recipe = Recipe::load(options.recipe, options.overrides);
-  if (recipe.output.empty())
-    fail("{}: expected output = \"FOLDER\", where to write the tuned model, got none",
-         options.recipe.string());
-  fs::path output = fs::absolute(recipe.output).lexically_normal();
-  if (!output.has_filename()) output = output.parent_path();  // "folder/"
-  const fs::path checkpoints = beside(output, ".checkpoint"), log_file = beside(output, ".log.jsonl"),
-                 curve_file = beside(output, ".loss.svg"), lock_file = beside(output, ".lock");
-  std::vector<Output> outputs = {{"output", output},
-                                 {"checkpoints", checkpoints},
-                                 {"log", log_file},
-                                 {"curve", curve_file},
-                                 {"lock", lock_file}};
+// What a run writes beside its output.
+struct Places {
+  fs::path output, checkpoints, log, curve, lock;
+
+  explicit Places(const fs::path& stated) : output(fs::absolute(stated).lexically_normal()) {
+    if (!output.has_filename()) output = output.parent_path();  // "folder/"
+    checkpoints = beside(output, ".checkpoint");
+    log = beside(output, ".log.jsonl");
+    curve = beside(output, ".loss.svg");
+    lock = beside(output, ".lock");
+  }
+};
+
+void check_places(const Places& places, const Recipe& recipe) {
+  std::vector<Output> outputs = {{"output", places.output},
+                                 {"checkpoints", places.checkpoints},
+                                 {"log", places.log},
+                                 {"curve", places.curve},
+                                 {"lock", places.lock}};
   for (const StageRecipe& stage : recipe.stages)
     if (!stage.output.empty())
       outputs.push_back({fmt::format("output of stage '{}'", stage.name), stage.output});
   check_apart(outputs);
+}
 
-  const FileLock lock(lock_file, "another run writes " + output.string() +
-                                     "; wait for its end, or choose another output (--set output=FOLDER)");
-  const bool unfinished = newest_checkpoint(checkpoints).has_value();
-  if (!is_free(output)) {
-    if (!options.resume || !fs::is_directory(output))
+// Throws where there is something that this run would spoil; true where it was finished before.
+bool is_finished(const Places& places, bool resume) {
+  const std::string output = places.output.string();
+  const bool unfinished = newest_checkpoint(places.checkpoints).has_value();
+  if (!is_free(places.output)) {
+    if (!resume || !fs::is_directory(places.output))
       fail("{}: the output folder exists already; remove it, or choose another (--set output=FOLDER)",
-           output.string());
+           output);
     if (unfinished)
-      fail("{}: stands beside the unfinished run in {}; remove one of the two", output.string(),
-           checkpoints.string());
-    log_info(output.string() + ": finished already, nothing to resume");
+      fail("{}: stands beside the unfinished run in {}; remove one of the two", output,
+           places.checkpoints.string());
+    return true;
+  }
+  if (!resume && unfinished)
+    fail("{}: an interrupted run left its checkpoint; go on with --resume, or remove that folder",
+         places.checkpoints.string());
+  if (resume && !unfinished)
+    fail("{}: no checkpoint to resume from; start without --resume", places.checkpoints.string());
+  for (const fs::path& file : {places.log, places.curve}) const StagedFile trial(file);  // can it be written?
+  return false;
+}
+
+// Rank 0 alone writes and tells.
+int run_rank(const Options& options, World& world) {
+  const bool first = world.rank() == 0;
+  std::optional<Recipe> recipe;
+  std::optional<Places> places;
+  std::optional<FileLock> lock;
+  bool finished = false;
+  const auto read_recipe = [&] { recipe = Recipe::load(options.recipe, options.overrides); };
+  on_first_rank(world, [&] {
+    read_recipe();
+    if (recipe->output.empty())
+      fail("{}: expected output = \"FOLDER\", where to write the tuned model, got none",
+           options.recipe.string());
+    places.emplace(recipe->output);
+    check_places(*places, *recipe);
+    lock.emplace(places->lock, "another run writes " + places->output.string() +
+                                   "; wait for its end, or choose another output (--set output=FOLDER)");
+    finished = is_finished(*places, options.resume);
+  });
+  if (sum_over_ranks(world, finished ? 1 : 0) > 0) {
+    if (first) log_info(places->output.string() + ": finished already, nothing to resume");
     return 0;
   }
-  if (!options.resume && unfinished)
-    fail("{}: an interrupted run left its checkpoint; go on with --resume, or remove that folder",
-         checkpoints.string());
-  if (options.resume && !unfinished)
-    fail("{}: no checkpoint to resume from; start without --resume", checkpoints.string());
-  for (const fs::path& file : {log_file, curve_file}) const StagedFile trial(file);  // can it be written?
+  if (!first) {
+    read_recipe();
+    places.emplace(recipe->output);
+  }
 
   const auto started = Clock::now();
-  Embedder model = starting_model(recipe, at::Device(options.device));
-  Log log(log_file, curve_file, options.resume);
+  Embedder model = starting_model(*recipe, world.device());
+  Log log(places->log, places->curve, options.resume);
   std::stop_source stop;
-  const InterruptGuard guard("\ndecovec: stopping after this step; press Ctrl-C again to stop at once\n");
-  const TrainResult result = train(model, recipe,
-                                   {.checkpoints = checkpoints,
+  const InterruptGuard guard(
+      first ? "\ndecovec: stopping after this step; press Ctrl-C again to stop at once\n" : "");
+  const auto on_step = [&](const StepReport& report) {
+    if (first && log.reports().empty()) log_info(what_is_trained(*recipe, model, world));
+    if (first) log.add(report);
+    if (interrupted()) stop.request_stop();
+  };
+  const TrainResult result = train(model, *recipe,
+                                   {.checkpoints = places->checkpoints,
                                     .resume = options.resume,
-                                    .on_step =
-                                        [&](const StepReport& report) {
-                                          if (log.reports().empty()) log_info(what_is_trained(recipe, model));
-                                          log.add(report);
-                                          if (interrupted()) stop.request_stop();
-                                        },
-                                    .stop = stop.get_token()});
+                                    .on_step = on_step,
+                                    .stop = stop.get_token(),
+                                    .world = &world});
   log.close();
+  if (!first) return result == TrainResult::stopped ? interrupted_status() : 0;
   if (result == TrainResult::stopped) {
     const StepReport& last = log.reports().back();
     log_warning(fmt::format("stopped after step {} of {}; go on with: {}", last.total_step, last.total_steps,
                             resume_command(options)));
     return interrupted_status();
   }
-  model.save(output, recipe.dtype);
-  remove_checkpoints(checkpoints);
+  model.save(places->output, recipe->dtype);
+  remove_checkpoints(places->checkpoints);
 
   int64_t cut = 0;
   for (const StepReport& report : log.reports()) cut += report.truncated;
   if (cut > 0) log_warning(fmt::format("{} texts were cut at max_length = {}", cut, model.rule.max_length));
   const std::chrono::duration<double> seconds = Clock::now() - started;
-  log_info(fmt::format("{}: trained in {}; its steps: {}", output.string(), clock_time(seconds.count()),
-                       log_file.string()));
+  log_info(fmt::format("{}: trained in {}; its steps: {}", places->output.string(),
+                       clock_time(seconds.count()), places->log.string()));
   return 0;
+}
+
+// The others would wait for a rank that failed alone.
+int run(const Options& options) {
+  const std::unique_ptr<World> world = join_world(at::Device(options.device));
+  if (world->size() == 1) return run_rank(options, *world);
+  try {
+    return run_rank(options, *world);
+  } catch (const OtherRankFailed&) {
+    return 1;
+  } catch (const std::exception& error) {
+    log_error(fmt::format("rank {}: {}", world->rank(), error.what()));
+    world->abort();
+    return 1;
+  }
 }
 
 }  // namespace

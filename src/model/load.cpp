@@ -5,7 +5,7 @@
 
 #include "decovec/model/embedder.hpp"
 #include "io/error.hpp"
-#include "model/device.hpp"
+#include "world/device.hpp"
 #include "model/folder.hpp"
 #include "model/folder_facts.hpp"
 #include "model/weights_file.hpp"

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <exception>
 
 #include <ATen/ATen.h>
 
@@ -12,6 +11,7 @@
 #include "train/fault.hpp"
 #include "train/outputs.hpp"
 #include "train/schedule.hpp"
+#include "world/ranks.hpp"
 
 namespace decovec {
 
@@ -127,7 +127,7 @@ void Trainer::add_pace(StepReport& report) {
 /// An output that stands already is one that this run wrote before it broke off, or none of its own.
 void Trainer::finish_stage(const StageRecipe& stage) {
   if (stage.output.empty()) return;
-  on_first_rank([&] {
+  on_first_rank(world_, [&] {
     if (is_free(stage.output)) return model_.save(stage.output);
     const StagedFolder expected(stage.output);
     model_.save(expected.path() / "model");
@@ -145,33 +145,12 @@ void Trainer::checkpoint(const StageRecipe& stage, std::vector<int64_t> position
         stage.name, progress_.step, broken, stage.learning_rate);
   progress_.positions = std::move(positions);
   if (!options_.checkpoints.empty())
-    on_first_rank([&] {
+    on_first_rank(world_, [&] {
       save_checkpoint(options_.checkpoints, model_, weights_, optimizer_, progress_, fingerprint_);
     });
   saved_step_ = progress_.total_step;
 }
 
-bool Trainer::stop_requested() {
-  at::Tensor requests = at::full({1}, options_.stop.stop_requested() ? 1 : 0,
-                                 at::TensorOptions(at::kLong).device(model_.device()));
-  world_.reduce(requests);
-  return requests.item<int64_t>() > 0;
-}
-
-/// Files are written once; a failure ends all ranks.
-void Trainer::on_first_rank(const std::function<void()>& write) {
-  std::exception_ptr error;
-  if (world_.rank() == 0) {
-    try {
-      write();
-    } catch (...) {
-      error = std::current_exception();
-    }
-  }
-  at::Tensor failures = at::full({1}, error ? 1 : 0, at::TensorOptions(at::kLong).device(model_.device()));
-  world_.reduce(failures);
-  if (error) std::rethrow_exception(error);
-  if (failures.item<int64_t>() > 0) fail("train: rank 0 failed; see its message");
-}
+bool Trainer::stop_requested() { return sum_over_ranks(world_, options_.stop.stop_requested() ? 1 : 0) > 0; }
 
 }  // namespace decovec

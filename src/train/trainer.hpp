@@ -50,7 +50,6 @@ class Trainer {
   void finish_stage(const StageRecipe& stage);
   void checkpoint(const StageRecipe& stage, std::vector<int64_t> positions);
   bool stop_requested();
-  void on_first_rank(const std::function<void()>& write);
   void add_pace(StepReport& report);
 
   Embedder& model_;

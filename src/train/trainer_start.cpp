@@ -10,6 +10,7 @@
 #include "train/fingerprint.hpp"
 #include "train/outputs.hpp"
 #include "train/trainer.hpp"
+#include "world/ranks.hpp"
 
 namespace decovec {
 namespace {
@@ -163,13 +164,13 @@ void Trainer::resume_or_start() {
   if (options_.resume && options_.checkpoints.empty())
     reject("train: resume: expected a folder of checkpoints, got none");
   optimizer_ = {.kind = recipe_.stages.front().optimizer};
-  on_first_rank([&] { take_outputs(); });
+  on_first_rank(world_, [&] { take_outputs(); });
   if (options_.resume) {
     progress_ =
         load_checkpoint(newest_checkpoint(options_.checkpoints).value(), recipe_, weights_, optimizer_);
     saved_step_ = progress_.total_step;
   }
-  on_first_rank([&] { check_outputs_free(); });
+  on_first_rank(world_, [&] { check_outputs_free(); });
 }
 
 /// Locks the checkpoints and compares what stands there with this run. A model that cannot be saved is

@@ -94,7 +94,7 @@ class Documents(unittest.TestCase):
     def test_commands_run(self):
         ran = 0
         for comment, text in blocks("README.md", "sh"):
-            if "readme_test" not in comment:
+            if "readme_test" not in comment or "mpirun" in comment:
                 continue  # the two scripts, which CI runs
             for command in text.splitlines():
                 result = self.run_shell(command)
@@ -103,6 +103,14 @@ class Documents(unittest.TestCase):
         self.assertEqual(ran, 8)
         self.assertTrue((self.folder / "vectors.npy").is_file())
         self.assertTrue((self.folder / "trained/config.json").is_file())
+
+    @unittest.skipUnless(shutil.which("mpirun"), "mpirun is not installed")
+    def test_ranks_train(self):
+        ((_, text),) = [block for block in blocks("README.md", "sh") if "mpirun" in block[0]]
+        command = next(line for line in text.splitlines() if line.startswith("mpirun"))
+        result = self.run_shell(f"export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1; {command}")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertTrue((self.folder / "by-two/config.json").is_file())
 
     def test_scripts_exist(self):
         text = (ROOT / "README.md").read_text()

@@ -1,4 +1,4 @@
-#include "model/device.hpp"
+#include "world/device.hpp"
 
 #include <dlfcn.h>
 

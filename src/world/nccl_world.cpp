@@ -1,0 +1,205 @@
+#include "world/nccl_world.hpp"
+
+#include <algorithm>
+#include <array>
+#include <dlfcn.h>
+#include <numeric>
+#include <vector>
+
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+#include <c10/core/DeviceGuard.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
+#include <torch/csrc/distributed/c10d/TCPStore.hpp>
+
+#include "io/error.hpp"
+#include "world/mpi_world.hpp"
+
+namespace decovec {
+namespace {
+
+// The part of NCCL's C interface that is used here, by the names and values of nccl.h (NCCL 2). The library
+// comes with LibTorch's CUDA libraries and is loaded with them, so building needs neither its headers nor a
+// toolkit.
+struct Nccl {
+  using Communicator = void*;
+  using Id = std::array<char, 128>;  // ncclUniqueId
+  enum Type { kInt8 = 0, kInt64 = 4, kHalf = 6, kFloat = 7, kDouble = 8, kBFloat16 = 9 };
+  static constexpr int kSum = 0;
+
+  int (*get_unique_id)(Id*);
+  int (*init_rank)(Communicator*, int ranks, Id, int rank);
+  int (*all_reduce)(const void* send, void* receive, size_t count, int type, int operation, Communicator,
+                    void* stream);
+  int (*broadcast)(const void* send, void* receive, size_t count, int type, int root, Communicator,
+                   void* stream);
+  int (*group_start)();
+  int (*group_end)();
+  int (*destroy)(Communicator);
+  int (*abort)(Communicator);
+  const char* (*error_string)(int);
+
+  Nccl() {
+    void* library = dlopen("libnccl.so.2", RTLD_NOW | RTLD_GLOBAL);
+    if (library == nullptr) {
+      const char* reason = dlerror();
+      fail("NCCL: does not load ({}); install a LibTorch with CUDA and its NVIDIA libraries",
+           reason != nullptr ? reason : "no reason given");
+    }
+    const auto load = [&](auto& function, const char* name) {
+      void* symbol = dlsym(library, name);
+      if (symbol == nullptr) fail("NCCL: no function {}; expected NCCL 2", name);
+      function = reinterpret_cast<std::remove_reference_t<decltype(function)>>(symbol);
+    };
+    load(get_unique_id, "ncclGetUniqueId");
+    load(init_rank, "ncclCommInitRank");
+    load(all_reduce, "ncclAllReduce");
+    load(broadcast, "ncclBroadcast");
+    load(group_start, "ncclGroupStart");
+    load(group_end, "ncclGroupEnd");
+    load(destroy, "ncclCommDestroy");
+    load(abort, "ncclCommAbort");
+    load(error_string, "ncclGetErrorString");
+  }
+
+  void check(int status, const char* call) const {
+    if (status != 0) fail("NCCL: {}: {}", call, error_string(status));
+  }
+};
+
+int type_of(const at::Tensor& tensor) {
+  switch (tensor.scalar_type()) {
+    case at::kFloat:
+      return Nccl::kFloat;
+    case at::kDouble:
+      return Nccl::kDouble;
+    case at::kLong:
+      return Nccl::kInt64;
+    default:
+      reject("World::reduce: expected float, double or int64, got {}", at::toString(tensor.scalar_type()));
+  }
+}
+
+class NcclWorld : public World {
+ public:
+  NcclWorld(int rank, int size, at::Device device, const std::function<Nccl::Id(const Nccl::Id*)>& share)
+      : World(device), rank_(rank), size_(size) {
+    const c10::DeviceGuard guard(this->device());
+    Nccl::Id id{};
+    if (rank == 0) nccl_.check(nccl_.get_unique_id(&id), "ncclGetUniqueId");
+    id = share(rank == 0 ? &id : nullptr);
+    nccl_.check(nccl_.init_rank(&communicator_, size, id, rank), "ncclCommInitRank");
+  }
+  ~NcclWorld() override { nccl_.destroy(communicator_); }
+  int rank() const override { return rank_; }
+  int size() const override { return size_; }
+  // The launcher ends the others when this process ends.
+  void abort() override {
+    nccl_.abort(communicator_);
+    std::_Exit(1);
+  }
+
+  at::Tensor gather(const at::Tensor& rows) override {
+    if (rows.dim() == 0) reject("World::gather: expected rows, got a scalar");
+    check_device(rows);
+    at::NoGradGuard no_grad;
+    const c10::DeviceGuard guard(this->device());
+    const at::Tensor own = rows.detach().contiguous();
+    const int64_t row_bytes =
+        static_cast<int64_t>(own.element_size()) *
+        std::accumulate(own.sizes().begin() + 1, own.sizes().end(), int64_t{1}, std::multiplies<>());
+    const auto ranks = static_cast<int64_t>(size_);
+    at::Tensor shapes = at::zeros({ranks, 2}, at::kLong);
+    shapes[rank_][0] = own.size(0);
+    shapes[rank_][1] = row_bytes;
+    shapes = shapes.to(this->device());
+    reduce(shapes);
+    shapes = shapes.cpu();
+    const auto* values = shapes.const_data_ptr<int64_t>();
+    std::vector<int64_t> sizes = own.sizes().vec();
+    sizes[0] = 0;
+    for (int64_t r = 0; r < ranks; ++r) {
+      if (values[2 * r + 1] != row_bytes)
+        reject("World::gather: expected rows of one size, got {} and {} bytes", row_bytes, values[2 * r + 1]);
+      sizes[0] += values[2 * r];
+    }
+    at::Tensor all = at::empty(sizes, own.options());
+    nccl_.check(nccl_.group_start(), "ncclGroupStart");
+    auto* place = static_cast<char*>(all.data_ptr());
+    for (int r = 0; r < size_; ++r) {
+      const int64_t bytes = values[2 * r] * row_bytes;
+      if (bytes == 0) continue;
+      nccl_.check(nccl_.broadcast(own.const_data_ptr(), place, static_cast<size_t>(bytes), Nccl::kInt8, r,
+                                  communicator_, stream()),
+                  "ncclBroadcast");
+      place += bytes;
+    }
+    nccl_.check(nccl_.group_end(), "ncclGroupEnd");
+    return all;
+  }
+
+  void reduce(at::Tensor& tensor) override {
+    check_device(tensor);
+    at::NoGradGuard no_grad;
+    const c10::DeviceGuard guard(this->device());
+    const bool narrow = tensor.scalar_type() == at::kHalf || tensor.scalar_type() == at::kBFloat16;
+    at::Tensor sum = (narrow ? tensor.to(at::kFloat) : tensor).contiguous();
+    nccl_.check(nccl_.all_reduce(sum.data_ptr(), sum.data_ptr(), static_cast<size_t>(sum.numel()),
+                                 type_of(sum), Nccl::kSum, communicator_, stream()),
+                "ncclAllReduce");
+    if (!sum.is_same(tensor)) tensor.copy_(sum);
+  }
+
+ private:
+  void check_device(const at::Tensor& tensor) const {
+    if (tensor.device() != this->device())
+      reject("World: expected a tensor on {}, got {}", this->device().str(), tensor.device().str());
+  }
+  // Of LibTorch's current stream, so that collectives keep their place among its operations.
+  void* stream() const {
+    const c10::impl::VirtualGuardImpl guard(c10::DeviceType::CUDA);
+    return guard.getStreamNativeHandle(guard.getStream(this->device()));
+  }
+
+  Nccl nccl_;
+  int rank_, size_;
+  Nccl::Communicator communicator_ = nullptr;
+};
+
+}  // namespace
+
+std::unique_ptr<World> nccl_world(const Launch& launch, at::Device device) {
+  if (launch.launcher == "mpirun") {
+    const std::unique_ptr<World> messenger = mpi_world(launch.size);
+    return std::make_unique<NcclWorld>(launch.rank, launch.size, device, [&](const Nccl::Id* own) {
+      Nccl::Id id = own != nullptr ? *own : Nccl::Id{};
+      const int64_t rows = own != nullptr ? 1 : 0;
+      const at::Tensor shared = messenger->gather(
+          at::from_blob(id.data(), {1, static_cast<int64_t>(id.size())}, at::kChar).narrow(0, 0, rows));
+      std::copy_n(static_cast<const char*>(shared.const_data_ptr()), id.size(), id.begin());
+      return id;
+    });
+  }
+  if (launch.master_address.empty()) {
+    fail(
+        "join_world: MASTER_ADDR: expected the machine of rank 0, got none; with srun, export "
+        "MASTER_ADDR=$(scontrol "
+        "show hostnames | head -n 1)");
+  }
+  c10d::TCPStoreOptions options;
+  options.port = static_cast<uint16_t>(launch.master_port);
+  options.isServer = launch.rank == 0 && !launch.master_listens;
+  options.waitWorkers = false;
+  const auto store = c10::make_intrusive<c10d::TCPStore>(launch.master_address, options);
+  return std::make_unique<NcclWorld>(launch.rank, launch.size, device, [&](const Nccl::Id* own) {
+    constexpr const char* kKey = "decovec/nccl_id";
+    if (own != nullptr) store->set(kKey, std::vector<uint8_t>(own->begin(), own->end()));
+    const std::vector<uint8_t> bytes = store->get(kKey);
+    Nccl::Id id{};
+    if (bytes.size() != id.size()) fail("NCCL: expected an id of {} bytes, got {}", id.size(), bytes.size());
+    std::copy(bytes.begin(), bytes.end(), id.begin());
+    return id;
+  });
+}
+
+}  // namespace decovec
