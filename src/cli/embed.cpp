@@ -129,7 +129,7 @@ Run add_embed(CLI::App& program) {
         if (name == "-" || extension == ".npy" || extension == ".jsonl") return "";
         return "expected FILE.npy, FILE.jsonl or -, got '" + name + "'";
       });
-  add_text_options(*command, options->text);
+  add_text_options(*command, options->text, "every text");
   command->footer(R"(
 Rows come out in the order of the lines; an empty line is a text too. A line of JSON output is
 {"text": "...", "embedding": [...]}. A file appears whole or not at all.

@@ -61,7 +61,7 @@ Run add_evaluate(CLI::App& program) {
       ->check(
           [](const std::string& name) { return name.empty() ? "expected a file, got an empty name" : ""; })
       ->option_text("FILE");
-  add_text_options(*command, options->text);
+  add_text_options(*command, options->text, "every text but retrieval's documents");
   command->footer(R"(
 A task folder is told by its files:
   retrieval       corpus.jsonl, queries.jsonl, qrels/test.tsv (BEIR's)
@@ -69,7 +69,8 @@ A task folder is told by its files:
   classification  train.jsonl and test.jsonl {"text", "label"}
   clustering      test.jsonl alone {"text", "label"}
 Retrieval uses the model's prompts 'query' and 'document', other tasks the prompt of the task folder's name,
-where the model has them; --prompt and --prompt-name take their place, save for retrieval's documents.
+where the model has them; --prompt and --prompt-name take their place, save for retrieval's documents, which
+get no --suffix either.
 
 Example:
   decovec evaluate --model my-embedder tasks/retrieval tasks/similarity --json figures.json)");

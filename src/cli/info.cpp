@@ -26,6 +26,16 @@ std::string describe(const Adapter& adapter) {
       config.rank_pattern.empty() && config.alpha_pattern.empty() ? "" : ", others by pattern");
 }
 
+// What --dense can name.
+std::vector<std::string> dense_folders(const std::filesystem::path& folder) {
+  std::vector<std::string> names;
+  for (const auto& entry : std::filesystem::directory_iterator(folder))
+    if (entry.path().filename().string().find("_Dense") != std::string::npos)
+      names.push_back(entry.path().filename().string());
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
 OrderedJson head_names(const std::vector<Head>& heads) {
   OrderedJson names = OrderedJson::array();
   for (const Head& head : heads)
@@ -48,7 +58,9 @@ OrderedJson facts(const Embedder& model, const ModelOptions& options) {
     json["latents"] = model.latents->config.latents;
     json["latent_heads"] = model.latents->config.heads;
   }
-  json["heads"] = head_names(model.heads);
+  json["modules"] = head_names(model.heads);
+  if (const std::vector<std::string> others = dense_folders(options.folder); others.size() > 1)
+    json["dense_folders"] = others;
   json["dimensions"] = model.dimensions();
   json["layers"] = config.layers;
   json["heads"] = config.heads;
@@ -59,6 +71,8 @@ OrderedJson facts(const Embedder& model, const ModelOptions& options) {
   json["bos"] = model.rule.bos;
   json["eos"] = name_of(model.rule.eos);
   json["instruction"] = name_of(model.rule.instruction);
+  if (!model.rule.before.empty()) json["before_texts"] = model.rule.before;
+  if (!model.rule.after.empty()) json["after_texts"] = model.rule.after;
   json["prompts"] = OrderedJson::object();
   for (const auto& [name, prompt] : model.prompts) json["prompts"][name] = prompt;
   json["similarity"] = model.similarity_fn;
@@ -89,7 +103,9 @@ int run(const Options& options) {
   }
   std::string lines;
   for (const auto& [key, value] : json.items()) {
-    if (key != "prompts") {
+    if (key == "before_texts" || key == "after_texts") {
+      lines += fmt::format("{:<16}{}\n", key, value.dump());  // line breaks in one line
+    } else if (key != "prompts") {
       lines += fmt::format("{:<16}{}\n", key, shown(value));
     } else if (value.empty()) {
       lines += fmt::format("{:<16}none\n", key);
@@ -112,8 +128,8 @@ Run add_info(CLI::App& program) {
   command->add_flag("--json", options->json, "As JSON");
   command->footer(R"(
 eos: 'kept' stands after every text, 'cut' is lost where a text is truncated. instruction: which of the
-prompt's positions are pooled: all ('pooled'), or those after the prompt by NV-Embed's or
-sentence-transformers' count.
+prompt's positions are pooled: all ('pooled'), or those after the prompt by NV-Embed's, sentence-transformers'
+or LLM2Vec's count. modules: what follows the pooling.
 
 Example:
   decovec info my-embedder)");

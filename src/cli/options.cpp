@@ -1,5 +1,6 @@
 #include "cli/options.hpp"
 
+#include <charconv>
 #include <unistd.h>
 
 #include "cli/terminal.hpp"
@@ -39,7 +40,31 @@ void add_choice(CLI::App& command, const std::string& flag, std::string& value,
   command.add_option(flag, value, what)->check(CLI::IsMember(choices))->option_text(shown);
 }
 
+// \n is a line break and \\ a backslash, as in a recipe; a shell's own line breaks stay.
+std::string unescaped(const std::string& text) {
+  std::string result;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char next = text[i] == '\\' && i + 1 < text.size() ? text[i + 1] : '\0';
+    result += next == 'n' ? '\n' : text[i];
+    if (next == 'n' || next == '\\') ++i;
+  }
+  return result;
+}
+
 }  // namespace
+
+CLI::Validator whole_number(int64_t minimum, int64_t maximum) {
+  return {
+      [=](std::string& text) -> std::string {
+        int64_t value = 0;
+        const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+        if (error != std::errc() || end != text.data() + text.size() || value < minimum || value > maximum)
+          return fmt::format("expected a whole number from {} to {}, got '{}'", minimum, maximum, text);
+        text = std::to_string(value);  // what CLI11 reads would be octal after a 0
+        return "";
+      },
+      ""};
+}
 
 void add_device_option(CLI::App& command, std::string& device) {
   add_choice(command, "--device", device, {"cpu", "cuda"}, "Where to compute");
@@ -61,6 +86,11 @@ void add_model_options(CLI::App& command, ModelOptions& options, bool positional
   command
       .add_option("--base", options.base, "The base model's folder, where the model folder is an adapter's")
       ->option_text("DIR");
+  command
+      .add_option(
+          "--dense", options.dense,
+          "Folder of the Dense to use, where the model has several (2_Dense_2048) [the folder's choice]")
+      ->option_text("NAME");
   add_choice(command, "--dtype", options.dtype, {"auto", "float32", "bfloat16", "float16"},
              "Weights in memory; auto: the folder's");
   add_device_option(command, options.device);
@@ -70,36 +100,40 @@ void add_input_option(CLI::App& command, std::filesystem::path& input) {
   command.add_option("--input", input, "Texts, one a line; - is standard input")->option_text("FILE|- [-]");
 }
 
-void add_sequence_options(CLI::App& command, TextOptions& options) {
-  CLI::Option* prompt = command.add_option("--prompt", options.prompt, "Instruction put before every text")
-                            ->option_text("TEXT");
+void add_sequence_options(CLI::App& command, TextOptions& options, const std::string& prompted) {
+  CLI::Option* prompt =
+      command
+          .add_option("--prompt", options.prompt, "Put before " + prompted + "; \\n in it is a line break")
+          ->option_text("TEXT");
   command
       .add_option("--prompt-name", options.prompt_name,
                   "The same, by its name in the model folder (see info)")
       ->option_text("NAME")
       ->excludes(prompt);
+  command.add_option("--suffix", options.suffix, "Put after " + prompted + "; \\n in it is a line break")
+      ->option_text("TEXT");
   command
       .add_option("--max-length", options.max_length,
                   "Longest text in ids, special ones counted [the model's]")
-      ->check(CLI::Range(int64_t{1}, kMost))
+      ->transform(whole_number(1, kMost))
       ->option_text("N");
   add_choice(command, "--truncate", options.truncate, {"error", "right"},
              "A longer text: refused, or cut at its end");
 }
 
-void add_text_options(CLI::App& command, TextOptions& options) {
-  add_sequence_options(command, options);
+void add_text_options(CLI::App& command, TextOptions& options, const std::string& prompted) {
+  add_sequence_options(command, options, prompted);
   command
       .add_option("--dimensions", options.dimensions,
                   "Columns kept of each vector, which is then normalised again [the model's, as they are]")
-      ->check(CLI::Range(int64_t{1}, kMost))
+      ->transform(whole_number(1, kMost))
       ->option_text("N");
   add_batch_option(command, options.batch_tokens);
 }
 
 void add_batch_option(CLI::App& command, int64_t& batch_tokens) {
   command.add_option("--batch-tokens", batch_tokens, "Tokens computed at once: memory, not the result")
-      ->check(CLI::Range(int64_t{1}, kMost))
+      ->transform(whole_number(1, kMost))
       ->option_text(fmt::format("N [{}]", batch_tokens));
 }
 
@@ -109,6 +143,7 @@ Embedder load_model(const ModelOptions& options) {
   load.device = at::Device(options.device);
   if (options.dtype != "auto") load.dtype = parse_dtype(options.dtype);
   if (!options.attention.empty()) load.attention = parse_attention(options.attention);
+  load.dense = options.dense;
   if (!options.pooling.empty()) load.pooling = parse_pooling(options.pooling);
   load.adapters = options.adapters;
   load.base = options.base;
@@ -117,7 +152,8 @@ Embedder load_model(const ModelOptions& options) {
 
 EncodeOptions encode_options(const TextOptions& options, const Embedder& model) {
   EncodeOptions encode;
-  encode.prompt = options.prompt;
+  if (options.prompt) encode.prompt = unescaped(*options.prompt);
+  encode.suffix = unescaped(options.suffix);
   if (options.prompt_name) encode.prompt = model.prompt(*options.prompt_name);
   encode.max_length = options.max_length;
   encode.dimensions = options.dimensions;
@@ -170,6 +206,8 @@ const char* name_of(FolderLayout layout) {
       return "nv_embed";
     case FolderLayout::sentence_transformers:
       return "sentence_transformers";
+    case FolderLayout::known_embedder:
+      return "known_embedder";
   }
   return "";
 }
@@ -194,6 +232,8 @@ const char* name_of(InstructionPooling instruction) {
       return "nv_embed";
     case InstructionPooling::sentence_transformers:
       return "sentence_transformers";
+    case InstructionPooling::llm2vec:
+      return "llm2vec";
   }
   return "";
 }

@@ -27,7 +27,7 @@ Run add_verify(CLI::App& program);
 struct ModelOptions {
   std::filesystem::path folder;
   std::string dtype = "auto", device = "cpu";
-  std::string attention, pooling;  ///< empty: as the folder says
+  std::string attention, pooling, dense;  ///< empty: as the folder says
   std::vector<std::filesystem::path> adapters;
   std::filesystem::path base;  ///< empty: as the adapter says
 };
@@ -35,22 +35,28 @@ struct ModelOptions {
 /// How texts are encoded.
 struct TextOptions {
   std::optional<std::string> prompt, prompt_name;
+  std::string suffix;
   int64_t max_length = 0;
   int64_t dimensions = 0;  ///< 0: the model's
   std::string truncate = "error";
   int64_t batch_tokens = EncodeOptions{}.batch_tokens;
 };
 
-/// Adds --model (or the positional DIR), --attention, --pooling, --adapter, --base, and --dtype, --device.
+/// Adds --model (or the positional DIR), --attention, --pooling, --dense, --adapter, --base, and --dtype,
+/// --device.
 void add_model_options(CLI::App& command, ModelOptions& options, bool positional = false);
 /// Adds --device.
 void add_device_option(CLI::App& command, std::string& device);
 /// Adds --input.
 void add_input_option(CLI::App& command, std::filesystem::path& input);
-/// Adds --max-length, --truncate, and --prompt, --prompt-name.
-void add_sequence_options(CLI::App& command, TextOptions& options);
+/// Adds --max-length, --truncate, and --prompt, --prompt-name, --suffix, which are for `prompted`: "every
+/// text".
+void add_sequence_options(CLI::App& command, TextOptions& options, const std::string& prompted);
 /// Adds the same, --dimensions and --batch-tokens.
-void add_text_options(CLI::App& command, TextOptions& options);
+void add_text_options(CLI::App& command, TextOptions& options, const std::string& prompted);
+
+/// Accepts whole numbers from `minimum` to `maximum`, read as decimal ("010" is ten).
+CLI::Validator whole_number(int64_t minimum, int64_t maximum);
 
 /// Adds --batch-tokens.
 void add_batch_option(CLI::App& command, int64_t& batch_tokens);

@@ -49,7 +49,8 @@ int run(const Options& options) {
   {
     Progress progress;
     EncodeOptions encode = common;
-    encode.prompt.reset();  // the caller's is for queries
+    encode.prompt.reset();  // the caller's are for queries
+    encode.suffix.clear();
     encode = with_prompt(encode, model, "document");
     encode.on_progress = [&](int64_t done, int64_t total) { progress.count("corpus", done, total); };
     corpus = unit_rows(encode_lines(model, texts, encode, options.corpus.string()));
@@ -93,13 +94,13 @@ Run add_search(CLI::App& program) {
       ->required()
       ->option_text("FILE (required)");
   command->add_option("--top", options->top, "How many texts to show")
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 31))
+      ->transform(whole_number(1, int64_t{1} << 31))
       ->option_text("K [5]");
-  add_text_options(*command, options->text);
+  add_text_options(*command, options->text, "every query");
   command->footer(R"(
 Queries come from standard input, one a line; each answer shows rank, cosine and text, best first. Queries and
 documents get the model's prompts 'query' and 'document' where it has them; --prompt and --prompt-name
-replace the first.
+replace the first, --suffix is for queries too.
 
 Examples:
   decovec search --model my-embedder --corpus concepts.txt

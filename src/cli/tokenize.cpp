@@ -22,7 +22,8 @@ int run(const Options& options) {
   std::string lines;
   for_each_input_line(input_file(options.input), [&](std::string_view line, int64_t number) {
     try {
-      const TokenSequence sequence = model.sequence(instruction, line, encode.truncate, encode.max_length);
+      const TokenSequence sequence =
+          model.sequence(instruction, std::string(line) + encode.suffix, encode.truncate, encode.max_length);
       lines += fmt::format("[{}]\n", fmt::join(sequence.ids, ", "));
     } catch (const std::invalid_argument& error) {
       fail_line(name, number, error.what());
@@ -43,7 +44,7 @@ Run add_tokenize(CLI::App& program) {
       program.add_subcommand("tokenize", "Show the ids that the model gets, special ones included");
   add_model_options(*command, options->model);
   add_input_option(*command, options->input);
-  add_sequence_options(*command, options->text);
+  add_sequence_options(*command, options->text, "every text");
   command->footer(R"(
 One JSON array of ids a line: the sequence that 'decovec embed' computes with for the same options.
 

@@ -33,6 +33,7 @@ class TaskEncoder {
                         const std::string& what, const std::function<std::string(int64_t)>& name) const {
     EncodeOptions encode = options_.encode;
     encode.prompt = instruction(prompt);
+    if (prompt == kDocumentPrompt) encode.suffix.clear();
     if (options_.on_progress)
       encode.on_progress = [&](int64_t done, int64_t total) {
         options_.on_progress(fmt::format("{}: {}", task_, what), done, total);

@@ -6,55 +6,18 @@
 namespace decovec {
 namespace {
 
-// Embedders whose own code changes the mask, or is known to leave it: by model_type alone (the module is
-// empty), or by the Python module that auto_map names for AutoModel.
-struct Convention {
-  std::string_view model_type, module;
-  Attention attention;
-};
-
-constexpr Convention kConventions[] = {
-    {"bidir_mistral", "", Attention::bidirectional},                // NV-Embed
-    {"llama_bidirec", "", Attention::bidirectional},                // NVIDIA's Llama embedders
-    {"qwen2", "modeling_qwen", Attention::bidirectional},           // gte-Qwen2, stella
-    {"qwen2", "modeling_qzhou", Attention::bidirectional},          // QZhou
-    {"mistral", "modeling_gritlm7b", Attention::bidirectional},     // GritLM
-    {"llama", "modeling_llama_encoder", Attention::bidirectional},  // LLM2Vec
-    {"llama", "modeling_reasonir_8b", Attention::bidirectional},    // ReasonIR
-    {"phi3", "modeling_phi3", Attention::causal},                   // Microsoft's own Phi3
-};
-
-// The Python module that is to be run in place of transformers' own code; empty where there is none.
-std::string remote_module(const JsonObject& config) {
-  if (!config.has("auto_map")) return "";
-  const JsonObject map = config.object("auto_map");
-  std::string name;
-  for (const char* key : {"AutoModel", "AutoModelForCausalLM"}) {
-    if (name.empty()) name = map.string(key, "");
-  }
-  if (name.empty()) return "";  // a tokenizer's or config's code
-  if (const size_t repository = name.find("--"); repository != name.npos) name.erase(0, repository + 2);
-  return name.substr(0, name.rfind('.'));
-}
-
 constexpr const char* kSayAttention =
     "say --attention causal or --attention bidirectional (LoadOptions::attention)";
 
-Attention read_attention(const JsonObject& config, std::string_view model_type) {
-  const std::string module = remote_module(config);
-  const Convention* known = nullptr;
-  for (const Convention& convention : kConventions) {
-    if (convention.model_type == model_type && (convention.module.empty() || convention.module == module)) {
-      known = &convention;
-    }
-  }
+Attention read_attention(const JsonObject& config, std::string_view model_type,
+                         std::optional<Attention> known) {
   const bool stated = config.has("is_causal");
   const Attention by_flag = config.boolean("is_causal", true) ? Attention::causal : Attention::bidirectional;
-  if (known != nullptr && stated && by_flag != known->attention) {
+  if (known && stated && by_flag != *known) {
     fail("{}: 'is_causal': {}, but the model's own code says otherwise; {}", config.where(),
          by_flag == Attention::causal, kSayAttention);
   }
-  if (config.boolean("use_bidirectional_attention", false)) {
+  if (config.boolean("use_bidirectional_attention", false) && known != Attention::bidirectional) {
     if (model_type != "gemma3_text") {
       fail("{}: 'use_bidirectional_attention': transformers does not follow it in this family; {}",
            config.where(), kSayAttention);
@@ -66,12 +29,11 @@ Attention read_attention(const JsonObject& config, std::string_view model_type) 
     return Attention::bidirectional;
   }
   if (stated) return by_flag;
-  if (known != nullptr) return known->attention;
-  if (!module.empty()) {
+  if (known) return *known;
+  if (const std::string module = remote_module(config); !module.empty()) {
     fail(
         "{}: 'auto_map': the folder relies on remote code ({}.py) that decovec does not know and that may "
-        "change "
-        "the mask; {}",
+        "change the mask; {}",
         config.where(), module, kSayAttention);
   }
   return Attention::causal;
@@ -87,10 +49,23 @@ at::ScalarType read_dtype(const JsonObject& config, at::ScalarType fallback) {
 
 }  // namespace
 
-ModelConfig read_model_config(const JsonObject& config, std::optional<Attention> given) {
+std::string remote_module(const JsonObject& config) {
+  if (!config.has("auto_map")) return "";
+  const JsonObject map = config.object("auto_map");
+  std::string name;
+  for (const char* key : {"AutoModel", "AutoModelForCausalLM"}) {
+    if (name.empty()) name = map.string(key, "");
+  }
+  if (name.empty()) return "";  // a tokenizer's or config's code
+  if (const size_t repository = name.find("--"); repository != name.npos) name.erase(0, repository + 2);
+  return name.substr(0, name.rfind('.'));
+}
+
+ModelConfig read_model_config(const JsonObject& config, std::optional<Attention> given,
+                              std::optional<Attention> known) {
   const std::string model_type = config.string("model_type");
   if (model_type == "gemma3") {  // text and images
-    ModelConfig fields = read_model_config(config.object("text_config"), given);
+    ModelConfig fields = read_model_config(config.object("text_config"), given, known);
     fields.dtype = read_dtype(config, fields.dtype);
     return fields;
   }
@@ -101,7 +76,7 @@ ModelConfig read_model_config(const JsonObject& config, std::optional<Attention>
   }
   ModelConfig fields;
   fields.family = family.written_as;
-  fields.attention = given ? *given : read_attention(config, model_type);
+  fields.attention = given ? *given : read_attention(config, model_type, known);
   fields.dtype = read_dtype(config, at::kFloat);
   ConfigKeys keys(config);
   family.keys(keys, fields);

@@ -26,8 +26,10 @@ std::vector<TokenSequence> tokenize(const Embedder& model, const std::vector<std
   parallel_for(begin, end, /*grain=*/64, [&](int64_t first, int64_t last) {
     for (int64_t i = first; i < last; ++i) {
       try {
+        const std::string& text = texts[static_cast<size_t>(i)];
         sequences[static_cast<size_t>(i - begin)] =
-            model.sequence(prompt, texts[static_cast<size_t>(i)], options.truncate, options.max_length);
+            model.sequence(prompt, options.suffix.empty() ? text : text + options.suffix, options.truncate,
+                           options.max_length);
       } catch (const std::invalid_argument& error) {
         const std::lock_guard lock(mutex);
         if (!first_error || i < first_error->text) first_error.emplace(i, error.what());
@@ -97,8 +99,9 @@ const std::string& Embedder::prompt(const std::string& name) const {
   if (found != prompts.end()) return found->second;
   std::string known;
   for (const auto& entry : prompts) known += (known.empty() ? "" : ", ") + entry.first;
+  if (known.empty()) reject("prompt '{}': this model has no prompts; give the prompt's text itself", name);
   reject("prompt '{}': not among this model's prompts ({}); use one of them, or give the text itself", name,
-         known.empty() ? "it has none" : known);
+         known);
 }
 
 std::vector<Parameter> Embedder::parameters() const {

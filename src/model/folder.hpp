@@ -16,6 +16,8 @@ inline constexpr const char* kAdapterPrefix = "base_model.model.";  ///< before 
 inline constexpr const char* kPooling = "1_Pooling";
 inline constexpr const char* kTransformerConfig = "sentence_bert_config.json";
 inline constexpr const char* kPrompts = "config_sentence_transformers.json";
+inline constexpr const char* kOwnSettings = "decovec";  // a key of kPrompts
+inline constexpr const char* kLlm2Vec = "llm2vec_config.json";
 inline constexpr const char* kBackbonePrefix = "embedding_model.";
 inline constexpr const char* kLatentPrefix = "latent_attention_model.";
 

@@ -5,6 +5,7 @@
 #include "io/json.hpp"
 #include "model/config_file.hpp"
 #include "model/folder.hpp"
+#include "model/known_embedders.hpp"
 #include "model/sentence_transformers_folder.hpp"
 
 namespace decovec {
@@ -14,7 +15,9 @@ namespace fs = std::filesystem;
 
 void read_nv_embed(const JsonObject& config, const LoadOptions& options, FolderFacts& facts) {
   facts.layout = FolderLayout::nv_embed;
-  facts.config = read_model_config(config.object("text_config"), options.attention);
+  const JsonObject text_config = config.object("text_config");
+  const KnownEmbedder* known = find_known_embedder(facts.transformer, text_config);
+  facts.config = read_model_config(text_config, options.attention, attention_of(known));
   for (const char* key : {"torch_dtype", "dtype"}) {  // the whole model's counts, and the newer key
     if (config.has(key))
       facts.config.dtype = dtype_from_name(config.string(key), config.where() + ": '" + key + "'");
@@ -39,6 +42,15 @@ void read_nv_embed(const JsonObject& config, const LoadOptions& options, FolderF
   facts.rule.instruction = masked ? InstructionPooling::nv_embed : InstructionPooling::pooled;
 }
 
+// Where a known embedder's own files lie: with the last adapter that has them, else with the model.
+fs::path marked_folder(const FolderFacts& facts, const LoadOptions& options) {
+  std::vector<fs::path> adapters = facts.parts.adapters;
+  adapters.insert(adapters.end(), options.adapters.begin(), options.adapters.end());
+  for (auto adapter = adapters.rbegin(); adapter != adapters.rend(); ++adapter)
+    if (file_exists(*adapter / folder::kLlm2Vec)) return *adapter;
+  return facts.transformer;
+}
+
 }  // namespace
 
 FolderFacts read_folder_facts(const fs::path& model_folder, const LoadOptions& options) {
@@ -52,16 +64,22 @@ FolderFacts read_folder_facts(const fs::path& model_folder, const LoadOptions& o
     const JsonObject config = read_config();
     if (config.string("model_type") == "nvembed") read_nv_embed(config, options, facts);
   }
+  std::optional<int64_t> max_length;  // what comes before the tokenizer's and the positions'
   if (facts.layout != FolderLayout::nv_embed) {
-    if (modules) read_modules(folder, facts);
-    facts.config = read_model_config(read_config(), options.attention);
+    if (modules) read_modules(folder, options.dense, facts);
+    const JsonObject config = read_config();
+    const fs::path marked = marked_folder(facts, options);
+    const KnownEmbedder* known = find_known_embedder(marked, config);
+    facts.config = read_model_config(config, options.attention, attention_of(known));
+    if (!modules && known) max_length = apply_known(*known, marked, config, options, facts);
   }
   const TransformerSettings settings = read_transformer_settings(facts.transformer);
   if (settings.dtype) facts.config.dtype = *settings.dtype;
   const int64_t positions = facts.config.max_positions;
   const SequenceRule stated = read_sequence_rule(facts.parts.tokenizer, {.max_length = positions});
   facts.rule.bos = stated.bos;
-  facts.rule.max_length = settings.max_length.value_or(std::min(stated.max_length, positions));
+  if (settings.max_length) max_length = settings.max_length;
+  facts.rule.max_length = max_length.value_or(std::min(stated.max_length, positions));
   if (facts.layout != FolderLayout::nv_embed) facts.rule.eos = stated.eos;  // NV-Embed's config decides
   read_model_settings(folder, facts);
   return facts;

@@ -51,10 +51,12 @@ Embedder Embedder::load(const fs::path& folder, const LoadOptions& options) {
     if (facts.pooling.empty() && !options.pooling) {
       fail(
           "{}: a plain decoder: nothing says how to pool its states; say --pooling mean, last_token or "
-          "latent_attention (LoadOptions::pooling)",
+          "latent_attention (LoadOptions::pooling, embedder.pooling of a recipe)",
           folder.string());
     }
     const bool stored_latents = facts.layout == FolderLayout::nv_embed;
+    if (!options.dense.empty() && facts.layout != FolderLayout::sentence_transformers)
+      reject("--dense (LoadOptions::dense): {} has no Dense modules", folder.string());
     apply_options(options, facts);
 
     const auto [files, prefix] = open_backbone(facts.parts.weights);
@@ -84,6 +86,14 @@ Embedder Embedder::load(const fs::path& folder, const LoadOptions& options) {
       const LatentAttentionConfig sizes =
           stored_latents ? facts.latent_config
                          : resolved_sizes(options.latent_attention, facts.config.hidden_size);
+      if (stored_latents && options.latent_attention != LoadOptions{}.latent_attention &&
+          resolved_sizes(options.latent_attention, facts.config.hidden_size) != sizes) {
+        reject(
+            "{}: the folder has its own latent attention; leave its sizes to it "
+            "(LoadOptions::latent_attention,"
+            " embedder.latents and its kin of a recipe)",
+            folder.string());
+      }
       if (!stored_latents && !options.fresh_weights) {
         fail(
             "{}: pooling latent_attention: the folder holds no latent attention, and a fresh one would give "

@@ -83,6 +83,20 @@ std::string activation_of(const JsonObject& config) {
   return name;
 }
 
+// The caller's Dense in place of `named`, which is the only one of modules.json.
+fs::path chosen_dense(const fs::path& folder, const fs::path& named, const std::string& dense) {
+  if (dense.empty()) return named;
+  std::string known;
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    const std::string name = entry.path().filename().string();
+    if (name.find("_Dense") == name.npos || !file_exists(entry.path() / folder::kConfig)) continue;
+    if (name == dense) return folder / dense;
+    known += (known.empty() ? "" : ", ") + name;
+  }
+  reject("--dense (LoadOptions::dense): '{}' is not among the Dense folders of {} ({})", dense,
+         folder.string(), known);
+}
+
 Dense read_dense(const fs::path& folder) {
   const JsonObject config = JsonObject::read(folder / folder::kConfig);
   refuse_unknown_keys(config, {"in_features", "out_features", "bias", "activation_function",
@@ -167,14 +181,28 @@ JsonObject first_settings(const fs::path& transformer) {
   return {Json::object(), (transformer / folder::kTransformerConfig).string()};
 }
 
+// What this library alone knows of: see write_settings.
+void read_own_settings(const JsonObject& own, SequenceRule& rule) {
+  refuse_unknown_keys(own, {"text_before", "text_after", "instruction_pooling"});
+  rule.before = own.string("text_before", "");
+  rule.after = own.string("text_after", "");
+  const std::string instruction = own.string("instruction_pooling", "");
+  if (instruction == kLlm2VecPooling) {
+    rule.instruction = InstructionPooling::llm2vec;
+  } else if (!instruction.empty()) {
+    fail("{}: 'instruction_pooling': expected {}, got '{}'", own.where(), kLlm2VecPooling, instruction);
+  }
+}
+
 }  // namespace
 
-void read_modules(const fs::path& folder, FolderFacts& facts) {
+void read_modules(const fs::path& folder, const std::string& dense, FolderFacts& facts) {
   facts.layout = FolderLayout::sentence_transformers;
   facts.heads.clear();
   const fs::path file = folder / folder::kModules;
   const Json modules = read_json(file);
   if (!modules.is_array()) fail("{}: expected a list of modules, got {}", file.string(), shown(modules));
+  int64_t denses = 0;
   for (size_t i = 0; i < modules.size(); ++i) {
     const JsonObject module(modules[i], fmt::format("{}: module {}", file.string(), i));
     const std::string name = class_name(module);
@@ -189,7 +217,8 @@ void read_modules(const fs::path& folder, FolderFacts& facts) {
       read_normalize(path);
       facts.heads.push_back(Normalize{});
     } else if (name == "Dense" && i >= 2) {
-      facts.heads.push_back(read_dense(path));
+      facts.heads.push_back(read_dense(chosen_dense(folder, path, dense)));
+      ++denses;
     } else {
       fail(
           "{}: '{}' at this place is not supported; expected Transformer, Pooling, then any of Dense and "
@@ -198,6 +227,9 @@ void read_modules(const fs::path& folder, FolderFacts& facts) {
     }
   }
   if (facts.pooling.empty()) fail("{}: expected a Pooling module", file.string());
+  if (!dense.empty() && denses != 1)
+    reject("--dense (LoadOptions::dense): expected a model with one Dense module, {} has {}", folder.string(),
+           denses);
 }
 
 fs::path transformer_folder(const fs::path& folder) {
@@ -215,7 +247,8 @@ TransformerSettings read_transformer_settings(const fs::path& transformer) {
                                "document_length", "query_expansion", "model_args", "model_kwargs",
                                "tokenizer_args", "processor_kwargs", "config_args", "config_kwargs"});
   if (config.boolean("do_lower_case", false))
-    fail("{}: 'do_lower_case': true is not supported", config.where());
+    fail("{}: 'do_lower_case': true is not supported; put a Lowercase normalizer into tokenizer.json",
+         config.where());
   refuse_other_uses(config);
   refuse_arguments(config, {"model_args", "model_kwargs"},
                    {"torch_dtype", "dtype", "attn_implementation", "device_map", "low_cpu_mem_usage"});
@@ -252,13 +285,14 @@ void read_model_settings(const fs::path& folder, FolderFacts& facts) {
     for (const auto& entry : prompts.raw().items())
       facts.prompts[entry.key()] = prompts.string(entry.key(), "");
   }
-  facts.default_prompt = config.string("default_prompt_name", "");
+  facts.default_prompt = config.string("default_prompt_name", facts.default_prompt);
   if (!facts.default_prompt.empty() && !facts.prompts.contains(facts.default_prompt))
     fail("{}: 'default_prompt_name': '{}' is not among 'prompts'", config.where(), facts.default_prompt);
   facts.similarity_fn = config.string("similarity_fn_name", facts.similarity_fn);
   if (std::find(kSimilarities.begin(), kSimilarities.end(), facts.similarity_fn) == kSimilarities.end())
     fail("{}: 'similarity_fn_name': expected {}, got '{}'", config.where(), fmt::join(kSimilarities, ", "),
          facts.similarity_fn);
+  if (config.has(folder::kOwnSettings)) read_own_settings(config.object(folder::kOwnSettings), facts.rule);
   if (config.has("truncate_dim")) facts.heads.push_back(Truncation{config.integer("truncate_dim", 1)});
 }
 

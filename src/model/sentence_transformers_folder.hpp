@@ -8,8 +8,9 @@
 namespace decovec {
 
 /// Reads modules.json and the modules' own files into layout, transformer, pooling, instruction rule and
-/// heads. Throws std::runtime_error for a module, mode or key that decovec does not know.
-void read_modules(const std::filesystem::path& folder, FolderFacts& facts);
+/// heads. `dense` is LoadOptions::dense. Throws std::runtime_error for a module, mode or key that decovec
+/// does not know.
+void read_modules(const std::filesystem::path& folder, const std::string& dense, FolderFacts& facts);
 
 /// The folder of the Transformer module, of the folder of a modules.json.
 std::filesystem::path transformer_folder(const std::filesystem::path& folder);

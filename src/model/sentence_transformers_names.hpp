@@ -25,4 +25,7 @@ inline constexpr std::array kPoolingNames = {
 
 inline constexpr std::array<std::string_view, 4> kSimilarities = {"cosine", "dot", "euclidean", "manhattan"};
 
+/// Not sentence-transformers' own: the value of "instruction_pooling" in "decovec" of the settings.
+inline constexpr const char* kLlm2VecPooling = "llm2vec";
+
 }  // namespace decovec

@@ -86,6 +86,13 @@ void write_settings(const Embedder& model, const fs::path& folder) {
                           {"default_prompt_name",
                            model.default_prompt.empty() ? OrderedJson() : OrderedJson(model.default_prompt)},
                           {"similarity_fn_name", model.similarity_fn}};
+  const SequenceRule& rule = model.rule;
+  const bool llm2vec = rule.instruction == InstructionPooling::llm2vec;
+  if (llm2vec || !rule.before.empty() || !rule.after.empty()) {
+    OrderedJson& own = settings[folder::kOwnSettings];
+    own = {{"text_before", rule.before}, {"text_after", rule.after}};
+    if (llm2vec) own["instruction_pooling"] = kLlm2VecPooling;
+  }
   if (const Truncation* truncation = truncation_of(model)) settings["truncate_dim"] = truncation->dimensions;
   write_json(folder / folder::kPrompts, settings);
   write_json(folder / folder::kTransformerConfig,

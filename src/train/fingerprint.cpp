@@ -88,7 +88,9 @@ OrderedJson fingerprint(const Recipe& recipe, const std::map<std::string, Datase
       {"bos", model.rule.bos},
       {"eos", static_cast<int>(model.rule.eos)},
       {"instruction", static_cast<int>(model.rule.instruction)},
-      {"max_length", model.rule.max_length}};
+      {"max_length", model.rule.max_length},
+      {"before", model.rule.before},
+      {"after", model.rule.after}};
   for (const StageRecipe& stage : recipe.stages) {
     OrderedJson losses = OrderedJson::array();
     for (const LossRecipe& loss : stage.losses)

@@ -155,6 +155,7 @@ class Usage(Case):
             ["embed", *model, "--max-length", "0"],
             ["embed", *model, "--max-length", "-3"],
             ["embed", *model, "--max-length", "many"],
+            ["embed", *model, "--max-length", "0x20"],
             ["embed", *model, "--batch-tokens", "0"],
             ["embed", *model, "--truncate", "left"],
             ["embed", *model, "--attention", "sideways"],
@@ -287,7 +288,8 @@ class Embed(Case):
         self.assertEqual((status, err), (0, ""))
         self.assertEqual(json.loads(cut)["text"], text)
         self.assertEqual(self.embed("--max-length", 400, stdin=text)[0], 0)
-        self.refused(self.embed("--max-length", 2, stdin="several words"), "standard input:1")
+        self.assertEqual(self.embed("--max-length", "0400", stdin=text)[0], 0)  # no octal number
+        self.refused(self.embed("--max-length", 2, stdin="several words"), "standard input:1: instruction, text")
 
     def test_prompts(self):
         plain = rows_of(self.embed(stdin="cat")[1])
@@ -299,6 +301,14 @@ class Embed(Case):
         self.assertEqual(rows_of(self.embed("--prompt=", stdin="cat")[1]), plain)
         self.assertEqual(rows_of(self.embed("--prompt=-x [a,b]", stdin="cat")[1])[0][:0], [])
         self.refused(self.embed("--prompt-name", "nobody", stdin="cat"), "nobody", "animals", "query")
+
+    def test_line_breaks_and_suffixes(self):
+        embed = lambda *options, stdin="cat": rows_of(self.embed(*options, stdin=stdin)[1])
+        broken = embed("--prompt", "find\nit: ")  # the shell's own line break
+        self.assertEqual(embed("--prompt", r"find\nit: "), broken)
+        self.assertNotEqual(embed("--prompt", r"find\\nit: "), broken)
+        self.assertEqual(embed("--suffix", "fish"), embed(stdin="catfish"))
+        self.assertEqual(embed("--suffix", r"\n\x", "--prompt", "a "), embed("--prompt", "a ", "--suffix", "\n\\x"))
 
     def test_attention_pooling_and_dtype(self):
         text = "one two three four"
@@ -597,7 +607,8 @@ class Tokenize(Case):
 
     def test_prompt_and_length(self):
         self.assertEqual(
-            self.tokenize("--prompt-name", "query", stdin="cat")[1], self.tokenize(stdin="find: cat")[1]
+            self.tokenize("--prompt-name", "query", "--suffix", "!", stdin="cat")[1],
+            self.tokenize(stdin="find: cat!")[1],
         )
         self.refused(self.tokenize(stdin="a\n" + "word " * 100), "standard input:2", "32")
         cut = json.loads(self.tokenize("--truncate", "right", stdin="word " * 100)[1])

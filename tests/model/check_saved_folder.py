@@ -1,14 +1,13 @@
 #!/usr/bin/env python3
-"""Compares a folder that decovec saved with what sentence-transformers and transformers make of it.
+"""Compares folders that decovec saved with what sentence-transformers and transformers make of them.
 
-    check_saved_folder.py FOLDER VECTORS.jsonl
+    check_saved_folder.py (NAME FOLDER VECTORS.jsonl)...
 
 VECTORS.jsonl holds lines {"text": ..., "prompt": ..., "embedding": [...]}; a prompt that is absent or null means the
 folder's default. Prints the largest difference to the vectors of sentence-transformers (each text alone, and in one
 padded batch), and to the mean or last state of transformers' AutoModel where no prompt is used. Exits 1 where one is
 above 1e-5. Needs sentence-transformers 6 and transformers >= 5.2; run it with HF_HUB_OFFLINE=1.
 """
-import argparse
 import json
 import sys
 from pathlib import Path
@@ -60,15 +59,11 @@ def transformers_vectors(folder, texts, pooling, normalize):
     return torch.stack(vectors)
 
 
-def main():
-    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("folder", type=Path)
-    arguments.add_argument("vectors", type=Path)
-    arguments = arguments.parse_args()
-    rows = read_vectors(arguments.vectors)
+def check(name, folder, vectors):
+    """The largest of the differences, which are printed."""
+    rows = read_vectors(vectors)
     expected = torch.tensor([row["embedding"] for row in rows])
-
-    model = SentenceTransformer(str(arguments.folder), device="cpu", model_kwargs={"dtype": torch.float32})
+    model = SentenceTransformer(str(folder), device="cpu", model_kwargs={"dtype": torch.float32})
     found = {f"sentence-transformers, {what}": difference(sentence_transformers_vectors(model, rows, size), expected)
              for what, size in (("alone", 1), ("in one batch", len(rows)))}
     default = model.default_prompt_name and model.prompts[model.default_prompt_name]
@@ -76,11 +71,18 @@ def main():
     if plain and model[1].pooling_mode in ("mean", "lasttoken") and not any(isinstance(m, Dense) for m in model):
         normalize = any(isinstance(module, Normalize) for module in model)
         texts = [rows[i]["text"] for i in plain]
-        vectors = transformers_vectors(arguments.folder, texts, model[1].pooling_mode, normalize)
+        vectors = transformers_vectors(folder, texts, model[1].pooling_mode, normalize)
         found["transformers, without prompts"] = difference(vectors, expected[plain])
-    for what, largest in found.items():
-        print(f"{what}: largest difference {largest:.2e}")
-    return 1 if max(found.values()) > TOLERANCE else 0
+    print(f"{name}: " + "; ".join(f"{what} {largest:.1e}" for what, largest in found.items()), flush=True)
+    return max(found.values())
+
+
+def main():
+    arguments = sys.argv[1:]
+    if not arguments or len(arguments) % 3:
+        sys.exit(__doc__)
+    worst = max(check(arguments[i], Path(arguments[i + 1]), Path(arguments[i + 2])) for i in range(0, len(arguments), 3))
+    return 1 if worst > TOLERANCE else 0
 
 
 if __name__ == "__main__":

@@ -149,7 +149,7 @@ TEST(RefusedFolders, ModulesAndTheirKeys) {
     return refusal("residuals", file, key, value);
   };
   const std::string package = "sentence_transformers.models.";
-  for (const char* kind : {"LSTM", "CNN", "LayerNorm", "Dropout", "Router", "Transformer", "Pooling"})
+  for (const char* kind : {"LSTM", "CNN", "LayerNorm", "Dropout", "Router", "Asym", "Transformer", "Pooling"})
     EXPECT_THAT(with("modules.json", "2/type", package + kind),
                 AllOf(HasSubstr("module 2"), HasSubstr(kind)));
   EXPECT_THAT(with("modules.json", "0/type", "custom_st.Transformer"), HasSubstr("custom_st.Transformer"));

@@ -1,5 +1,4 @@
 // What Embedder::save writes: read back by decovec, and by sentence-transformers where a Python is named.
-#include <cstdlib>
 #include <fstream>
 #include <gtest/gtest.h>
 
@@ -8,6 +7,7 @@
 #include "decovec/model/embedder.hpp"
 #include "io/file.hpp"
 #include "model/model_folder.hpp"
+#include "model/reference_python.hpp"
 
 namespace decovec {
 namespace {
@@ -171,37 +171,12 @@ TEST(SavedFolder, AnExistingFolderStays) {
   EXPECT_EQ(files_of(folder.path()), (std::map<std::string, std::string>{{"saved/note", "mine"}}));
 }
 
-// Every vector is compared by check_saved_folder.py.
 TEST(SavedFolder, SentenceTransformersGivesTheSameVectors) {
-  const char* python = std::getenv("DECOVEC_REFERENCE_PYTHON");
-  if (python == nullptr) {
-    GTEST_SKIP() << "DECOVEC_REFERENCE_PYTHON names no Python with sentence-transformers 6";
-  }
-  const std::string script = (test::test_data().parent_path() / "model/check_saved_folder.py").string();
-  for (const auto& [name, model] : models()) {
-    SCOPED_TRACE(name);
-    const TemporaryFolder folder;
-    model.save(folder.path() / "saved");
-    std::string lines;
-    for (const Json& prompt : {Json(), Json(""), Json(model.prompt("query"))}) {
-      const at::Tensor vectors = model.encode(
-          texts(), with_prompt(prompt.is_null() ? std::nullopt : std::optional(prompt.get<std::string>())));
-      for (int64_t i = 0; i < vectors.size(0); ++i) {
-        const float* row = vectors[i].const_data_ptr<float>();
-        lines += Json{{"text", texts()[static_cast<size_t>(i)]},
-                      {"prompt", prompt},
-                      {"embedding", std::vector<float>(row, row + vectors.size(1))}}
-                     .dump() +
-                 "\n";
-      }
-    }
-    write_file(folder.path() / "vectors.jsonl", lines);
-    const std::string command =
-        fmt::format("HF_HUB_OFFLINE=1 '{}' '{}' '{}' '{}' > '{}' 2>&1", python, script,
-                    (folder.path() / "saved").string(), (folder.path() / "vectors.jsonl").string(),
-                    (folder.path() / "output").string());
-    EXPECT_EQ(std::system(command.c_str()), 0) << read_file(folder.path() / "output");
-  }
+  if (test::reference_python() == nullptr) GTEST_SKIP() << test::kNoReferencePython;
+  test::SavedFolders folders;
+  for (const auto& [name, model] : models())
+    folders.add(name, model, texts(), {Json(), Json(""), Json(model.prompt("query"))});
+  folders.compare();
 }
 
 }  // namespace

@@ -57,8 +57,8 @@ struct TaskReport {
 };
 
 struct EvaluateOptions {
-  EncodeOptions encode =
-      {};  ///< max_length, truncate, batch_tokens; its prompt counts before every other choice
+  EncodeOptions encode = {};  ///< max_length, truncate, batch_tokens; its prompt counts before every other
+                              ///< choice, and its suffix is not for retrieval's documents
   /// The name of the prompt for queries, and for the texts of other tasks. Where empty, retrieval uses the
   /// folder's `query` where it has it, other tasks the prompt of the task folder's name where there is one,
   /// else the folder's default. Retrieval's documents always have the folder's `document`, or its default.

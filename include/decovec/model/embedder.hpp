@@ -26,6 +26,9 @@ struct LoadOptions {
   std::optional<at::ScalarType> dtype = std::nullopt;
   /// Overrides the mask that the folder states.
   std::optional<Attention> attention = std::nullopt;
+  /// The folder of the Dense to use in place of the one that modules.json names, where a model comes with
+  /// several ("2_Dense_2048" of stella); empty: the one it names.
+  std::string dense = {};
   /// How to pool where the folder does not say, or instead of what it says.
   std::optional<Pooling> pooling = std::nullopt;
   /// EOS after each text: overrides the folder. Where empty, a folder that becomes an embedder by `pooling`
@@ -51,6 +54,8 @@ struct LoadOptions {
 struct EncodeOptions {
   /// The instruction put before every text; the folder's default prompt (most have none) where empty.
   std::optional<std::string> prompt = std::nullopt;
+  /// Text put after every text, as part of it ("\n<response>" of bge-en-icl's queries).
+  std::string suffix = {};
   /// Ids at most, special ones counted; 0: the model's.
   int64_t max_length = 0;
   /// What to do with a text longer than that.
@@ -71,19 +76,24 @@ struct TextError : std::invalid_argument {
   std::string reason;  ///< without the index
 };
 
-/// The layouts of a saved embedder.
-enum class FolderLayout { plain_decoder, nv_embed, sentence_transformers };
+/// What says how a folder's model is used.
+enum class FolderLayout {
+  plain_decoder,          ///< the caller's options
+  nv_embed,               ///< its config.json
+  sentence_transformers,  ///< its modules.json
+  known_embedder,         ///< decovec, which knows the model (GritLM, LLM2Vec, ...: docs/models.md)
+};
 
 /// A model that turns texts into vectors: tokenizer, transformer, pooling, normalisation, prompts.
 ///
 /// Const calls are thread-safe. Public data is what training changes and what programs show.
 class Embedder {
  public:
-  /// Reads a model folder: NV-Embed's layout, a sentence-transformers folder, or a plain decoder (which needs
-  /// `options.pooling`). Weights are safetensors or pytorch_model.bin (see TensorFiles); all shapes are checked
-  /// before memory is taken, and little more than the model's own size is. Nothing is downloaded, and nothing
-  /// of a file is run. Throws std::runtime_error for a folder that is broken or that decovec would have to
-  /// guess about, std::invalid_argument for options that contradict it.
+  /// Reads a model folder: NV-Embed's layout, a sentence-transformers folder, another known embedder's, or a
+  /// plain decoder (which needs `options.pooling`). Weights are safetensors or pytorch_model.bin (see
+  /// TensorFiles); all shapes are checked before memory is taken, and little more than the model's own size
+  /// is. Nothing is downloaded, and nothing of a file is run. Throws std::runtime_error for a folder that is
+  /// broken or that decovec would have to guess about, std::invalid_argument for options that contradict it.
   static Embedder load(const std::filesystem::path& folder, const LoadOptions& options = {});
 
   /// A model with random weights, drawn by options.seed: the recipe's [model.new].

@@ -38,6 +38,8 @@ struct LatentAttentionConfig {
   int64_t head_dim = 4096;  ///< cross_dim_head
   int64_t latent_dim = 4096;
   int64_t multiplier = 4;  ///< the feed-forward's inner width over the hidden size
+
+  bool operator==(const LatentAttentionConfig&) const = default;
 };
 
 /// NV-Embed's latent attention block: cross-attention whose queries are the tokens and whose keys and values

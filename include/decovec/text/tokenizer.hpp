@@ -55,6 +55,9 @@ enum class InstructionPooling {
   /// sentence-transformers' include_prompt = false: as many as the tokenized prompt has ids, BOS counted, EOS
   /// not.
   sentence_transformers,
+  /// LLM2Vec: the last positions are pooled, as many as the text alone has pieces, with what the rule puts
+  /// behind it; a text without any pools all.
+  llm2vec,
 };
 
 /// How a text becomes a sequence of ids: what a model was trained with, saved with it.
@@ -63,6 +66,8 @@ struct SequenceRule {
   EndOfText eos = EndOfText::none;                              ///< EOS after it
   InstructionPooling instruction = InstructionPooling::pooled;  ///< which positions are pooled
   int64_t max_length = 512;                                     ///< ids at most, special ones counted
+  /// Put around instruction and text, as part of them (LLM2Vec's chat turn).
+  std::string before = {}, after = {};
 };
 
 /// What to do with a text longer than the maximal length.
@@ -77,9 +82,11 @@ struct TokenSequence {
   bool truncated = false;
 };
 
-/// Tokenizes instruction + text as one string, by the rule. `max_length` 0 means the rule's; a longer one is
-/// allowed. Throws std::invalid_argument for a text too long (Truncate::error), and where the rule asks for a
-/// BOS or EOS that the tokenizer does not have.
+/// Tokenizes before + instruction + text + after as one string, by the rule. LLM2Vec's instructions are
+/// stripped and followed by a space, and white space at the end of a text is stripped where the rule puts
+/// something behind it. `max_length` 0 means the rule's; a longer one is allowed. Throws
+/// std::invalid_argument for a text too long (Truncate::error), and where the rule asks for a BOS or EOS that
+/// the tokenizer does not have.
 TokenSequence make_sequence(const Tokenizer& tokenizer, const SequenceRule& rule,
                             std::string_view instruction, std::string_view text,
                             Truncate truncate = Truncate::error, int64_t max_length = 0);
