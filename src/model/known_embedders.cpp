@@ -1,6 +1,7 @@
 #include "model/known_embedders.hpp"
 
 #include "io/error.hpp"
+#include "io/file.hpp"
 #include "io/json_keys.hpp"
 #include "model/config_file.hpp"
 #include "model/folder.hpp"

@@ -137,6 +137,12 @@ void JsonTokenizer::save(const SequenceRule& rule, const fs::path& folder) const
   config["add_bos_token"] = rule.bos;
   config["add_eos_token"] = kept;
   config["model_max_length"] = rule.max_length;
+  // Others pad batches, and refuse to without a token for it; any does, since padding is masked out.
+  const auto map = files.find("special_tokens_map.json");
+  const bool padded =
+      map != files.end() && JsonObject(parse_json(map->second, map->first), map->first).has("pad_token");
+  if (!padded && config.value("pad_token", Json()).is_null() && frame_.after)
+    config["pad_token"] = frame_.after->content;
   // The class that takes tokenizer.json as it is; others rebuild parts of it.
   config["tokenizer_class"] = "PreTrainedTokenizerFast";
   config.erase("auto_map");

@@ -11,6 +11,7 @@
 #include "model/config_file.hpp"
 #include "model/family_folder.hpp"
 #include "model/finite_differences.hpp"
+#include "model/known_embedders.hpp"
 #include "model/rope.hpp"
 
 namespace decovec {
@@ -125,11 +126,15 @@ TEST(Families, AWrappersTextModelIsRead) {
   EXPECT_LE(furthest(states_of(model, cases.sequences()), cases.expected.tensor("gemma3_v4")), kTolerance);
 }
 
+ModelConfig read_recognised(const JsonObject& config) {
+  return read_model_config(config, std::nullopt, attention_of(find_known_embedder({}, config)));
+}
+
 TEST(Families, AConfigIsWrittenAsItIsRead) {
   const FamilyCases cases;
   for (const Json& one : cases.all.at("cases")) {
     SCOPED_TRACE(one.at("name"));
-    const ModelConfig config = read_model_config({one.at("config"), "config.json"}, std::nullopt);
+    const ModelConfig config = read_recognised({one.at("config"), "config.json"});
     const OrderedJson written = write_model_config(config, config.dtype);
     EXPECT_EQ(read_model_config({Json(written), "written"}, std::nullopt), config);
     ModelConfig other = config;
@@ -148,7 +153,7 @@ std::string refusal(const FamilyCases& cases, const std::string& name, const std
   Json config = cases.find(name).at("config");
   config[Json::json_pointer("/" + key)] = value;
   try {
-    read_model_config({config, "config.json"}, std::nullopt);
+    read_recognised({config, "config.json"});
   } catch (const std::runtime_error& error) {
     return error.what();
   }
