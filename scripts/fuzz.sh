@@ -10,6 +10,7 @@ shift || true
 
 if ! command -v clang++ >/dev/null || [ ! -e "$(clang++ -print-file-name=libclang_rt.fuzzer-x86_64.a)" ]; then
   echo "fuzz: skipped: clang with libFuzzer is not installed (DECOVEC_FUZZ=1 scripts/setup.sh)"
+  [ "${DECOVEC_FUZZ:-0}" = 1 ] && exit 1  # setup.sh was to install it
   exit 0
 fi
 cmake --preset fuzz ${DECOVEC_LIBTORCH:+-DDECOVEC_LIBTORCH="$DECOVEC_LIBTORCH"} >/dev/null
@@ -24,7 +25,7 @@ failed=()
 for target in "$@"; do
   mkdir -p "build/fuzz/corpus/$target"
   log=build/fuzz/$target.log
-  if build/fuzz/tests/fuzz/fuzz_"$target" -max_total_time="$seconds" -timeout=30 -rss_limit_mb=3000 -malloc_limit_mb=1000 \
+  if build/fuzz/tests/fuzz/fuzz_"$target" -seed="${DECOVEC_FUZZ_SEED:-0}" -max_total_time="$seconds" -timeout=30 -rss_limit_mb=3000 -malloc_limit_mb=1000 \
     -max_len=20000 -artifact_prefix="build/fuzz/found/$target-" "build/fuzz/corpus/$target" "tests/fuzz/corpus/$target" 2>"$log"; then
     echo "fuzz: $target: $(grep -o 'Done [0-9]* runs' "$log" || echo done)"
   else

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <fcntl.h>
 #include <iostream>
+#include <poll.h>
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
 #include <streambuf>
@@ -24,6 +25,9 @@ using Clock = std::chrono::steady_clock;
 std::atomic<const char*> guard_notice{nullptr};  // not null while an InterruptGuard stands
 std::atomic<int> signal_seen{0};
 std::atomic<int64_t> first_signal{0};  // when it came, in milliseconds
+// Readable from the first signal on. A signal between the look at signal_seen and a read, or one that another
+// thread took, would not end that read; this ends the wait before it.
+int signal_pipe[2] = {-1, -1};
 
 int64_t now_milliseconds() {
   timespec now{};
@@ -37,13 +41,24 @@ extern "C" void on_signal(int signal) {
   const bool again = signal_seen.exchange(signal) != 0;
   // Who signals a process and its group (timeout, job schedulers) means it once.
   const bool echo = again && now_milliseconds() - first_signal < 500;
-  if (!again) first_signal = now_milliseconds();
+  if (!again) {
+    first_signal = now_milliseconds();
+    (void)!::write(signal_pipe[1], "", 1);
+  }
   if (notice == nullptr || (again && !echo)) {
     if (::isatty(STDERR_FILENO)) (void)!::write(STDERR_FILENO, "\n", 1);
     ::_exit(128 + signal);
   }
   if (!echo) (void)!::write(STDERR_FILENO, notice, std::strlen(notice));
   errno = code;
+}
+
+void wait_for_input(int descriptor) {
+  pollfd waited[2] = {{descriptor, POLLIN, 0}, {signal_pipe[0], POLLIN, 0}};
+  do {
+    throw_if_interrupted();
+  } while (::poll(waited, 2, -1) < 0 && errno == EINTR);
+  throw_if_interrupted();
 }
 
 // Input whose reads end when a signal came: std::filebuf would go on waiting.
@@ -54,10 +69,10 @@ class InterruptibleInput : public std::streambuf {
  private:
   int_type underflow() override {
     ssize_t got;
-    while ((got = ::read(descriptor_, buffer_, sizeof buffer_)) < 0) {
-      if (errno != EINTR) fail("{}: cannot read: {}", name_, std::generic_category().message(errno));
-      throw_if_interrupted();
-    }
+    do {
+      wait_for_input(descriptor_);
+    } while ((got = ::read(descriptor_, buffer_, sizeof buffer_)) < 0 && (errno == EINTR || errno == EAGAIN));
+    if (got < 0) fail("{}: cannot read: {}", name_, std::generic_category().message(errno));
     setg(buffer_, buffer_, buffer_ + got);
     return got == 0 ? traits_type::eof() : traits_type::to_int_type(buffer_[0]);
   }
@@ -83,7 +98,9 @@ void prepare_process() {
   action.sa_handler = SIG_IGN;
   ::sigaction(SIGPIPE, &action, nullptr);
   ::sigaction(SIGXFSZ, &action, nullptr);  // a file at its size limit is a failed write too
-  action.sa_handler = on_signal;           // without SA_RESTART: a waiting read returns
+  if (::pipe2(signal_pipe, O_CLOEXEC | O_NONBLOCK) != 0)
+    fail("pipe: cannot open: {}", std::generic_category().message(errno));
+  action.sa_handler = on_signal;  // without SA_RESTART: a waiting call returns
   ::sigaction(SIGINT, &action, nullptr);
   ::sigaction(SIGTERM, &action, nullptr);
 
@@ -101,8 +118,8 @@ InterruptGuard::~InterruptGuard() { guard_notice = nullptr; }
 void for_each_input_line(const std::filesystem::path& input,
                          const std::function<void(std::string_view line, int64_t number)>& use) {
   if (input == "-" || std::filesystem::is_directory(input)) return for_each_line(input, use);
-  int descriptor;
-  while ((descriptor = ::open(input.c_str(), O_RDONLY | O_CLOEXEC)) < 0) {  // a pipe waits for its writer
+  int descriptor;  // not blocking: a pipe's writer is waited for when it is read
+  while ((descriptor = ::open(input.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)) < 0) {
     if (errno != EINTR) fail("{}: cannot open: {}", input.string(), std::generic_category().message(errno));
     throw_if_interrupted();
   }

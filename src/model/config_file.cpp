@@ -9,6 +9,14 @@ namespace {
 constexpr const char* kSayAttention =
     "say --attention causal or --attention bidirectional (LoadOptions::attention)";
 
+[[noreturn]] void fail_unknown_code(const JsonObject& config, const std::string& module) {
+  fail(
+      "{}: 'auto_map': the folder relies on remote code ({}.py) that decovec does not know and that may "
+      "change "
+      "the mask; {}",
+      config.where(), module, kSayAttention);
+}
+
 Attention read_attention(const JsonObject& config, std::string_view model_type,
                          std::optional<Attention> known) {
   const bool stated = config.has("is_causal");
@@ -30,12 +38,7 @@ Attention read_attention(const JsonObject& config, std::string_view model_type,
   }
   if (stated) return by_flag;
   if (known) return *known;
-  if (const std::string module = remote_module(config); !module.empty()) {
-    fail(
-        "{}: 'auto_map': the folder relies on remote code ({}.py) that decovec does not know and that may "
-        "change the mask; {}",
-        config.where(), module, kSayAttention);
-  }
+  if (const std::string module = remote_module(config); !module.empty()) fail_unknown_code(config, module);
   return Attention::causal;
 }
 
@@ -65,6 +68,12 @@ ModelConfig read_model_config(const JsonObject& config, std::optional<Attention>
                               std::optional<Attention> known) {
   const std::string model_type = config.string("model_type");
   if (model_type == "gemma3") {  // text and images
+    // The text model's own config says the rest; what these keys would change is not decided by it.
+    for (const char* key : {"quantization_config", "is_causal", "use_bidirectional_attention"})
+      if (config.has(key) && config.raw().at(key) != Json(false))
+        fail("{}: '{}': expected it in 'text_config', whose model is loaded", config.where(), key);
+    if (const std::string module = remote_module(config); !module.empty() && !given && !known)
+      fail_unknown_code(config, module);
     ModelConfig fields = read_model_config(config.object("text_config"), given, known);
     fields.dtype = read_dtype(config, fields.dtype);
     return fields;

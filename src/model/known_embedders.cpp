@@ -61,7 +61,9 @@ void read_llm2vec(const fs::path& folder, const JsonObject& config, const LoadOp
     fail("{}: 'pooling_mode': expected mean or last_token, got '{}'; say --pooling (LoadOptions::pooling)",
          own.where(), mode);
   }
-  if (!own.boolean("skip_instruction", true)) known.instruction = InstructionPooling::pooled;
+  if (!own.boolean("skip_instruction", true))
+    fail("{}: 'skip_instruction': expected true, got false; pooling the instruction too is not supported",
+         own.where());
   if (own.has("max_length")) known.max_length = own.integer("max_length", 1);
 }
 

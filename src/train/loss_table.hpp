@@ -21,6 +21,7 @@ struct NamedLoss {
   std::string_view name;
   Loss (*read)(TomlFields& fields);
   bool needs_scores = false;
+  Contrast contrast = Contrast::any;
 };
 
 inline Loss read_info_nce(TomlFields& fields) {
@@ -94,11 +95,11 @@ inline Loss read_kl_divergence(TomlFields& fields) {
 
 inline constexpr NamedLoss kLosses[] = {
     {"info_nce", read_info_nce},
-    {"cosent", read_cosent, /*needs_scores=*/true},
-    {"triplet", read_triplet},
-    {"cosine_mse", read_cosine_mse, /*needs_scores=*/true},
-    {"margin_mse", read_margin_mse, /*needs_scores=*/true},
-    {"kl_divergence", read_kl_divergence, /*needs_scores=*/true},
+    {"cosent", read_cosent, /*needs_scores=*/true, Contrast::none},
+    {"triplet", read_triplet, /*needs_scores=*/false, Contrast::own},
+    {"cosine_mse", read_cosine_mse, /*needs_scores=*/true, Contrast::none},
+    {"margin_mse", read_margin_mse, /*needs_scores=*/true, Contrast::own},
+    {"kl_divergence", read_kl_divergence, /*needs_scores=*/true, Contrast::own},
 };
 
 /// Reads the loss that `name_key` names and its options, with or without matryoshka around it.
@@ -112,6 +113,7 @@ inline LossRecipe read_loss(TomlFields& fields, std::string_view name_key) {
   LossRecipe recipe;
   recipe.loss = named->read(fields);
   recipe.needs_scores = named->needs_scores;
+  recipe.contrast = named->contrast;
   std::optional<MatryoshkaOptions> cuts;
   fields.table("matryoshka", cuts, [](TomlFields& of_cuts, MatryoshkaOptions& options) {
     of_cuts.integers("dimensions", options.dimensions, 1);

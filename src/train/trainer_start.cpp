@@ -53,6 +53,21 @@ std::vector<LossTerm> loss_terms(const Recipe& recipe, const StageRecipe& stage)
   return terms;
 }
 
+/// A right answer with nothing against it has no loss and teaches nothing, without a word.
+void check_contrast(const DataRecipe& data, const Dataset& dataset, const LossRecipe& loss) {
+  const bool own = data.negatives > 0 && std::ranges::any_of(dataset.examples, [](const Example& example) {
+                     return !example.negatives.empty();
+                   });
+  if (loss.contrast == Contrast::none || own) return;
+  if (loss.contrast == Contrast::any && data.in_batch_negatives) return;
+  fail(
+      "{}: data set '{}': expected {}'neg' lists and negatives of 1 or more; under {} a query without "
+      "negatives "
+      "has nothing to learn from",
+      data.files.front().string(), data.name,
+      loss.contrast == Contrast::any ? "in_batch_negatives = true, or " : "", loss.description);
+}
+
 void check_scores(const Dataset& dataset, const StageRecipe& stage, const LossRecipe& loss) {
   for (size_t i = 0; i < dataset.examples.size(); ++i)
     if (dataset.examples[i].positive_scores.empty())
@@ -100,25 +115,15 @@ void Trainer::load_datasets() {
     for (const std::string& name : names) {
       if (datasets_.contains(name)) continue;
       const DataRecipe& data = data_recipe(recipe_, name);
-      const Dataset& set = datasets_.emplace(name, Dataset::load(name, data.files)).first->second;
-      // A right answer with nothing against it has no loss and teaches nothing, without a word.
-      const bool learns =
-          data.in_batch_negatives ||
-          (data.negatives > 0 && std::ranges::any_of(set.examples, [](const Example& example) {
-             return !example.negatives.empty();
-           }));
-      if (!learns)
-        fail(
-            "{}: data set '{}': expected in_batch_negatives = true, or 'neg' lists and negatives of 1 or "
-            "more; a "
-            "query without negatives has nothing to learn from",
-            data.files.front().string(), name);
+      datasets_.emplace(name, Dataset::load(name, data.files));
       check_room(data);
     }
-    for (const LossRecipe& loss : stage.losses)
-      if (loss.needs_scores)
-        for (const std::string& name : loss.data.empty() ? names : loss.data)
-          check_scores(datasets_.at(name), stage, loss);
+    for (const LossRecipe& loss : stage.losses) {
+      for (const std::string& name : loss.data.empty() ? names : loss.data) {
+        check_contrast(data_recipe(recipe_, name), datasets_.at(name), loss);
+        if (loss.needs_scores) check_scores(datasets_.at(name), stage, loss);
+      }
+    }
   }
 }
 

@@ -45,12 +45,14 @@ Launch read_launch(const Environment& environment) {
     launch.local_rank = number(environment, names.local_rank, 0, launch.rank);
     break;
   }
+  if (launch.launcher != "torchrun" && launch.launcher != "srun") return launch;
   if (const char* address = environment("MASTER_ADDR")) launch.master_address = address;
   if (environment("MASTER_PORT") != nullptr)
     launch.master_port = number(environment, "MASTER_PORT", 1, 65535);
   const char* agent = environment("TORCHELASTIC_USE_AGENT_STORE");
   launch.master_listens =
       launch.launcher == "torchrun" && agent != nullptr && std::strcmp(agent, "True") == 0;
+  if (const char* attempt = environment("TORCHELASTIC_RESTART_COUNT")) launch.attempt = attempt;
   return launch;
 }
 

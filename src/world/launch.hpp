@@ -11,7 +11,8 @@ struct Launch {
   int local_rank = 0;               ///< among the ranks on this machine
   std::string master_address = "";  ///< where rank 0 listens; empty: not said
   int master_port = 29500;
-  bool master_listens = false;  ///< the launcher itself listens there, not rank 0
+  bool master_listens = false;  ///< the launcher itself listens there, not rank 0, and outlives this process
+  std::string attempt = "0";    ///< which start of the same ranks this is
 };
 
 /// The value of an environment variable, null where it is not set.

@@ -6,6 +6,7 @@
 #define OMPI_SKIP_MPICXX
 #include <algorithm>
 #include <climits>
+#include <exception>
 #include <mpi.h>
 #include <numeric>
 #include <vector>
@@ -44,7 +45,11 @@ class MpiWorld : public World {
     check(MPI_Comm_rank(MPI_COMM_WORLD, &rank_), "MPI_Comm_rank");
     check(MPI_Comm_size(MPI_COMM_WORLD, &size_), "MPI_Comm_size");
   }
-  ~MpiWorld() override { MPI_Finalize(); }
+  // MPI_Finalize waits for all ranks: for ever, where this one leaves because it failed alone.
+  ~MpiWorld() override {
+    if (std::uncaught_exceptions() > exceptions_) MPI_Abort(MPI_COMM_WORLD, 1);
+    MPI_Finalize();
+  }
   int rank() const override { return rank_; }
   int size() const override { return size_; }
   void abort() override { MPI_Abort(MPI_COMM_WORLD, 1); }
@@ -106,6 +111,7 @@ class MpiWorld : public World {
 
  private:
   int rank_ = 0, size_ = 1;
+  int exceptions_ = std::uncaught_exceptions();
 };
 
 }  // namespace

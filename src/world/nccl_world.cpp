@@ -93,7 +93,7 @@ class NcclWorld : public World {
   ~NcclWorld() override { nccl_.destroy(communicator_); }
   int rank() const override { return rank_; }
   int size() const override { return size_; }
-  // The launcher ends the others when this process ends.
+  // mpirun and torchrun end the others when this process ends, and srun with --kill-on-bad-exit.
   void abort() override {
     nccl_.abort(communicator_);
     std::_Exit(1);
@@ -192,9 +192,10 @@ std::unique_ptr<World> nccl_world(const Launch& launch, at::Device device) {
   options.waitWorkers = false;
   const auto store = c10::make_intrusive<c10d::TCPStore>(launch.master_address, options);
   return std::make_unique<NcclWorld>(launch.rank, launch.size, device, [&](const Nccl::Id* own) {
-    constexpr const char* kKey = "decovec/nccl_id";
-    if (own != nullptr) store->set(kKey, std::vector<uint8_t>(own->begin(), own->end()));
-    const std::vector<uint8_t> bytes = store->get(kKey);
+    // The launcher's store outlives a failed start of the ranks, and so does its id.
+    const std::string key = "decovec/nccl_id/" + launch.attempt;
+    if (own != nullptr) store->set(key, std::vector<uint8_t>(own->begin(), own->end()));
+    const std::vector<uint8_t> bytes = store->get(key);
     Nccl::Id id{};
     if (bytes.size() != id.size()) fail("NCCL: expected an id of {} bytes, got {}", id.size(), bytes.size());
     std::copy(bytes.begin(), bytes.end(), id.begin());

@@ -175,14 +175,15 @@ TEST(Layouts, TheCallerChoosesAmongDenses) {
 TEST(Layouts, Llm2VecsOwnFileDecides) {
   const LayoutCases cases;
   const LayoutFolder folder(cases.find("llm2vec_mistral"));
-  folder.set("llm2vec_config.json", "skip_instruction", false);
   folder.set("llm2vec_config.json", "pooling_mode", "last_token");
   folder.set("llm2vec_config.json", "max_length", 77);
   const Embedder model = Embedder::load(folder.path());
-  EXPECT_EQ(model.rule.instruction, InstructionPooling::pooled);
+  EXPECT_EQ(model.rule.instruction, InstructionPooling::llm2vec);
   EXPECT_EQ(model.pooling, std::vector{Pooling::last_token});
   EXPECT_EQ(model.rule.max_length, 77);
   EXPECT_EQ(model.transformer.config.attention, Attention::bidirectional);
+  folder.set("llm2vec_config.json", "skip_instruction", false);
+  EXPECT_THAT(refusal(folder), HasSubstr("'skip_instruction'"));
 }
 
 }  // namespace

@@ -23,7 +23,8 @@ std::string error_of(const std::map<std::string, std::string>& variables) {
 }
 
 TEST(Launch, IsAloneWithoutALauncher) {
-  const Launch launch = launch_of({{"RANK", "3"}, {"SLURM_PROCID", "0"}, {"SLURM_NTASKS", "8"}});
+  const Launch launch = launch_of(
+      {{"RANK", "3"}, {"SLURM_PROCID", "0"}, {"SLURM_NTASKS", "8"}, {"MASTER_PORT", "tcp://10.0.0.1:80"}});
   EXPECT_EQ(launch.launcher, "");
   EXPECT_EQ(launch.rank, 0);
   EXPECT_EQ(launch.size, 1);
@@ -54,6 +55,9 @@ TEST(Launch, ReadsTorchrun) {
   EXPECT_EQ(launch.master_address, "node0");
   EXPECT_EQ(launch.master_port, 29400);
   EXPECT_TRUE(launch.master_listens);
+  EXPECT_EQ(launch.attempt, "0");
+  variables["TORCHELASTIC_RESTART_COUNT"] = "2";
+  EXPECT_EQ(launch_of(variables).attempt, "2");
   variables.erase("TORCHELASTIC_USE_AGENT_STORE");
   EXPECT_FALSE(launch_of(variables).master_listens);
 }

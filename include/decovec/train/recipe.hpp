@@ -29,6 +29,13 @@ enum class Schedule { linear, cosine, constant };
 inline constexpr int64_t kMaxBatchSize = int64_t{1} << 20;         ///< beyond any that was ever trained with
 inline constexpr int64_t kMaxMicroBatchTokens = int64_t{1} << 30;  ///< places in a TokenBatch are int32
 
+/// What must stand beside a right answer for a loss to teach anything.
+enum class Contrast {
+  any,   ///< in-batch negatives or the row's own
+  own,   ///< the row's own negatives
+  none,  ///< nothing: scores say what a document is worth
+};
+
 /// One loss of a stage: its name with its options beside it in the stage, in a table, or in each table of a
 /// list (see docs/losses.md). `weight` and `data` stand in tables only.
 struct LossRecipe {
@@ -39,6 +46,7 @@ struct LossRecipe {
   double weight = 1.0;
   std::vector<std::string> data = {};  ///< data sets whose rows it is for; empty: all of the stage
   bool needs_scores = false;           ///< of every text of those sets
+  Contrast contrast = Contrast::any;   ///< of every one of those sets
 };
 
 /// A stage of training: `[[stage]]`. `name` is required. Optimizer state starts anew in each.

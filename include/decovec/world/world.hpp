@@ -21,7 +21,7 @@ class World {
   /// Sums `tensor` over all ranks in place; float16 and bfloat16 in float32.
   virtual void reduce(at::Tensor& tensor) { (void)tensor; }
   /// Ends the other ranks: for a rank that cannot go on, since they would wait for it. Does not return where
-  /// there are any.
+  /// there are any. Tell the error first; where an exception ends a world of MPI, this is what happens.
   virtual void abort() {}
 
  private:
