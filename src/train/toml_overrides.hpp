@@ -10,11 +10,33 @@
 
 namespace decovec {
 
+/// The first byte that is not ASCII and stands in no string and no comment, where TOML has none; npos without
+/// one. The parser must not meet it: its table of white space holds for other characters alone.
+inline size_t find_stray_byte(std::string_view text) {
+  for (size_t at = text.starts_with("\xef\xbb\xbf") ? 3 : 0; at < text.size(); ++at) {
+    const char byte = text[at];
+    if (static_cast<unsigned char>(byte) >= 0x80) return at;
+    if (byte == '#') {
+      at = std::min(text.find('\n', at), text.size());
+    } else if (byte == '"' || byte == '\'') {
+      const std::string fence(3, byte);
+      const bool lines = text.substr(at).starts_with(fence);
+      const std::string_view end = lines ? std::string_view(fence) : std::string_view(fence).substr(2);
+      for (at += end.size(); at < text.size() && !text.substr(at).starts_with(end); ++at) {
+        if (text[at] == '\n' && !lines) break;
+        if (text[at] == '\\' && byte == '"') ++at;
+      }
+      at += end.size() - 1;
+    }
+  }
+  return std::string_view::npos;
+}
+
 /// Parses TOML. Throws std::runtime_error with file and line for wrong syntax.
 inline toml::table parse_toml(std::string_view text, const std::string& where) {
-  // The parser takes a NUL for the end of the text in some places and relies on there being none in others.
-  if (const size_t at = text.find('\0'); at != text.npos)
-    fail("{}:{}: expected text, got a NUL", where, 1 + std::count(text.begin(), text.begin() + at, '\n'));
+  if (const size_t at = find_stray_byte(text); at != text.npos)
+    fail("{}:{}: expected ASCII outside of strings, got other characters; put quotes around them", where,
+         1 + std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(at), '\n'));
   try {
     return toml::parse(text, where);
   } catch (const toml::parse_error& error) {
@@ -28,9 +50,10 @@ inline toml::table parse_value(std::string_view text, const std::string& whole) 
   const std::string where = std::string(override_mark) + whole;
   for (const char* quote : {"", "\""}) {
     if (*quote != '\0' && text.find('"') != std::string_view::npos) continue;
-    if (text.find('\0') != std::string_view::npos) continue;
+    const std::string written = fmt::format("value = {0}{1}{0}", quote, text);
+    if (find_stray_byte(written) != written.npos) continue;
     try {
-      toml::table table = toml::parse(fmt::format("value = {0}{1}{0}", quote, text), where);
+      toml::table table = toml::parse(written, where);
       if (table.size() == 1) return table;  // a line break in the text would begin another entry
     } catch (const toml::parse_error&) {
     }
