@@ -215,7 +215,7 @@ class PickleMachine {
     const auto& attributes = *as<PickleDict*>(pop(), "attributes");
     as<PickleDict*>(top(), "a dictionary");
     // One dictionary may be recalled as attributes again and again: a long one would be read each time.
-    if (attributes.items.size() > 1) broken("a dictionary with several attributes");
+    if (attributes.items.size() > 8) broken("a dictionary with many attributes");
     for (const auto& [key, value] : attributes.items)
       if (const auto name = as<std::string_view>(key, "a name"); name != "_metadata")
         broken(fmt::format("the attribute {} of a dictionary is not known", shown(Json(std::string(name)))));

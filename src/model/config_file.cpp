@@ -68,12 +68,17 @@ ModelConfig read_model_config(const JsonObject& config, std::optional<Attention>
                               std::optional<Attention> known) {
   const std::string model_type = config.string("model_type");
   if (model_type == "gemma3") {  // text and images
-    // The text model's own config says the rest; what these keys would change is not decided by it.
-    for (const char* key : {"quantization_config", "is_causal", "use_bidirectional_attention"})
-      if (config.has(key) && config.raw().at(key) != Json(false))
-        fail("{}: '{}': expected it in 'text_config', whose model is loaded", config.where(), key);
-    if (const std::string module = remote_module(config); !module.empty() && !given && !known)
-      fail_unknown_code(config, module);
+    // transformers reads the text model's own config; what these keys mean out here is nobody's to say.
+    const auto belongs_inside = [&](const char* key) {
+      fail("{}: '{}': expected it in 'text_config', whose model is loaded", config.where(), key);
+    };
+    if (config.has("quantization_config")) belongs_inside("quantization_config");
+    if (!given) {
+      if (config.has("is_causal")) belongs_inside("is_causal");
+      if (config.boolean("use_bidirectional_attention", false)) belongs_inside("use_bidirectional_attention");
+      if (const std::string module = remote_module(config); !module.empty() && !known)
+        fail_unknown_code(config, module);
+    }
     ModelConfig fields = read_model_config(config.object("text_config"), given, known);
     fields.dtype = read_dtype(config, fields.dtype);
     return fields;

@@ -208,6 +208,9 @@ TEST(HostileTorchFile, Programs) {
   EXPECT_TRUE(has(program("ccollections\nOrderedDict\nN\x85R"), "an OrderedDict with arguments"));
   EXPECT_TRUE(has(program("Nb"), "expected attributes, got None"));
   EXPECT_TRUE(has(program("N}b"), "expected a dictionary, got None"));
+  std::string many = "}}(";
+  for (int i = 0; i < 9; ++i) many += text("_metadata") + "N";
+  EXPECT_TRUE(has(program(many + "ub"), "a dictionary with many attributes"));
   EXPECT_TRUE(has(program("cos\nsystem\n"), "\"os.system\" is not allowed"));
   EXPECT_TRUE(has(program("cbuiltins\neval\n"), "\"builtins.eval\" is not allowed"));
   EXPECT_TRUE(has(program("c\xff\n\xff\n"), "a name that is not UTF-8 is not allowed"));

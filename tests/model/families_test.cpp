@@ -126,6 +126,28 @@ TEST(Families, AWrappersTextModelIsRead) {
   EXPECT_LE(furthest(states_of(model, cases.sequences()), cases.expected.tensor("gemma3_v4")), kTolerance);
 }
 
+TEST(Families, AWrappersOwnCodeAndMaskAreNotOverlooked) {
+  const FamilyCases cases;
+  const Json text = cases.find("gemma3_v4").at("config");
+  const auto refusal = [&](const char* key, const Json& value) -> std::string {
+    const Json config = {{"model_type", "gemma3"}, {"text_config", text}, {key, value}};
+    try {
+      read_model_config({config, "config.json"}, std::nullopt, std::nullopt);
+    } catch (const std::runtime_error& error) {
+      return error.what();
+    }
+    return "";
+  };
+  EXPECT_NE(refusal("auto_map", {{"AutoModel", "modeling_x.Bidirectional"}}).find("modeling_x.py"),
+            std::string::npos);
+  EXPECT_NE(refusal("is_causal", true).find("'is_causal'"), std::string::npos);
+  EXPECT_NE(refusal("use_bidirectional_attention", true).find("text_config"), std::string::npos);
+  EXPECT_NE(refusal("quantization_config", Json::object()).find("quantization_config"), std::string::npos);
+  EXPECT_NE(refusal("is_causal", false).find("'is_causal'"), std::string::npos);
+  EXPECT_EQ(refusal("use_bidirectional_attention", false), "");
+  EXPECT_EQ(refusal("auto_map", {{"AutoProcessor", "processing_x.P"}}), "");
+}
+
 ModelConfig read_recognised(const JsonObject& config) {
   return read_model_config(config, std::nullopt, attention_of(find_known_embedder({}, config)));
 }

@@ -46,6 +46,18 @@ TEST_F(Train, ASetWithoutAnyNegativeIsRefused) {
   EXPECT_NE(error_of(model).find("nothing to learn from"), std::string::npos) << error_of(model);
 }
 
+TEST_F(Train, ALossThatWantsARowsOwnNegativesIsRefusedWithoutThem) {
+  Embedder model = tiny_model();
+  recipe_.stages.resize(1);
+  recipe_.stages[0].losses = {{.description = "triplet()", .contrast = Contrast::own}};
+  recipe_.data[0].negatives = 0;
+  const std::string error = error_of(model);
+  EXPECT_TRUE(has(error, "data set 'definitions'") && has(error, "triplet()")) << error;
+  recipe_.stages[0].losses = {{.description = "cosent()", .contrast = Contrast::none}};
+  recipe_.data[0].in_batch_negatives = false;
+  EXPECT_EQ(error_of(model).find("nothing to learn from"), std::string::npos);
+}
+
 TEST_F(Train, ReportsEachStepAndLowersTheLoss) {
   recipe_.stages[0].steps = 60;
   std::vector<StepReport> reports;
