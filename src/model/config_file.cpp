@@ -59,6 +59,8 @@ std::string remote_module(const JsonObject& config) {
   for (const char* key : {"AutoModel", "AutoModelForCausalLM"}) {
     if (name.empty()) name = map.string(key, "");
   }
+  for (const auto& [key, value] : map.raw().items())
+    if (name.empty() && key.starts_with("AutoModel")) name = map.string(key, "");
   if (name.empty()) return "";  // a tokenizer's or config's code
   if (const size_t repository = name.find("--"); repository != name.npos) name.erase(0, repository + 2);
   return name.substr(0, name.rfind('.'));

@@ -12,6 +12,15 @@ namespace {
 
 using Step = std::function<void(std::string& text, bool& at_origin)>;
 
+// Normal forms grow a text elevenfold at most; replacements after replacements would fill the memory.
+void check_growth(size_t from, size_t to) {
+  constexpr size_t kMost = 64, kAlways = size_t{1} << 20;
+  if (to > kMost * from + kAlways)
+    fail(
+        "tokenizer.json: 'normalizer': expected it to lengthen a text {} times at most, got {} bytes from {}",
+        kMost, to, from);
+}
+
 Step prepend(const JsonObject& json) {
   expect_keys(json, {"prepend"});
   std::string head = json.string("prepend");
@@ -35,6 +44,7 @@ Step replace(const JsonObject& json) {
         if (const auto [begin, end] = matches.front();
             begin == 0 && (content.empty() || end > utf8_length(text.front())))
           at_origin = false;
+        check_growth(text.size(), text.size() + matches.size() * content.size());
         std::string result;
         size_t done = 0;
         for (const auto& [begin, end] : matches) {
@@ -141,7 +151,11 @@ std::string Normalizer::apply(std::string_view text) const {
 }
 
 void Normalizer::apply(std::string& text, bool& at_origin) const {
-  for (const Step& step : steps_) step(text, at_origin);
+  const size_t size = text.size();
+  for (const Step& step : steps_) {
+    step(text, at_origin);
+    check_growth(size, text.size());
+  }
 }
 
 }  // namespace decovec

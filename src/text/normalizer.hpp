@@ -22,7 +22,8 @@ class Normalizer {
 
   bool identity() const { return steps_.empty(); }
 
-  /// `text` must be UTF-8. Throws std::runtime_error where a pattern needs too much work on this text.
+  /// `text` must be UTF-8. Throws std::runtime_error where a pattern needs too much work on this text,
+  /// or replacements make it longer than any real normalizer does.
   std::string apply(std::string_view text) const;
   /// The same in place. `at_origin`: whether the stretch begins where the whole original text begins; it is
   /// cleared where its beginning is dropped (Strip, Replace), as the library's offsets have it.

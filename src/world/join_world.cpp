@@ -14,9 +14,9 @@ namespace decovec {
 std::unique_ptr<World> join_world(at::Device device) {
   return at_boundary("join_world", [&]() -> std::unique_ptr<World> {
     const Launch launch = read_launch([](const char* name) { return std::getenv(name); });
+    prepare_device(device);
     if (launch.size == 1) return std::make_unique<World>(device);
     if (device.is_cuda()) {
-      prepare_device(device);
       if (!device.has_index()) {
         // A launcher may show each rank one device, its own.
         const int devices = at::detail::getCUDAHooks().deviceCount();

@@ -52,7 +52,7 @@ Launch read_launch(const Environment& environment) {
   const char* agent = environment("TORCHELASTIC_USE_AGENT_STORE");
   launch.master_listens =
       launch.launcher == "torchrun" && agent != nullptr && std::strcmp(agent, "True") == 0;
-  if (const char* attempt = environment("TORCHELASTIC_RESTART_COUNT")) launch.attempt = attempt;
+  if (const char* attempt = environment("TORCHELASTIC_RESTART_COUNT")) launch.attempt = std::string(attempt);
   return launch;
 }
 

@@ -140,6 +140,8 @@ TEST(Families, AWrappersOwnCodeAndMaskAreNotOverlooked) {
   };
   EXPECT_NE(refusal("auto_map", {{"AutoModel", "modeling_x.Bidirectional"}}).find("modeling_x.py"),
             std::string::npos);
+  EXPECT_NE(refusal("auto_map", {{"AutoModelForTextEncoding", "modeling_y.Y"}}).find("modeling_y.py"),
+            std::string::npos);
   EXPECT_NE(refusal("is_causal", true).find("'is_causal'"), std::string::npos);
   EXPECT_NE(refusal("use_bidirectional_attention", true).find("text_config"), std::string::npos);
   EXPECT_NE(refusal("quantization_config", Json::object()).find("quantization_config"), std::string::npos);

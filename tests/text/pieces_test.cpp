@@ -53,6 +53,19 @@ TEST(PiecesReference, AreThoseOfTheTokenizersLibrary) {
   EXPECT_GT(cases, 3000u);
 }
 
+TEST(Normalizer, RefusesToFillTheMemory) {
+  const Json grow = {{"type", "Replace"}, {"pattern", {{"String", "a"}}}, {"content", std::string(40, 'a')}};
+  const std::string text(1 << 16, 'a');
+  EXPECT_EQ(normalizer(grow).apply(text).size(), text.size() * 40);
+  const Json twice = {{"type", "Sequence"}, {"normalizers", {grow, grow}}};
+  try {
+    normalizer(twice).apply(text);
+    FAIL() << "accepted";
+  } catch (const std::runtime_error& error) {
+    EXPECT_NE(std::string(error.what()).find("'normalizer'"), std::string::npos) << error.what();
+  }
+}
+
 TEST(PreTokenizer, WithoutStepsKeepsTheText) {
   EXPECT_EQ(pieces_of(PreTokenizer(), "a b"), (std::vector<std::string>{"a b"}));
   EXPECT_EQ(pieces_of(PreTokenizer(), ""), (std::vector<std::string>{}));
