@@ -79,7 +79,7 @@ OrderedJson files_below(const fs::path& folder) {
 }  // namespace
 
 OrderedJson fingerprint(const Recipe& recipe, const std::map<std::string, Dataset>& datasets,
-                        const Embedder& model, const fs::path& scratch) {
+                        const Embedder& model, const OrderedJson& files) {
   OrderedJson print = {
       {"seed", recipe.seed},
       {"dtype", c10::toString(model.dtype())},
@@ -118,24 +118,31 @@ OrderedJson fingerprint(const Recipe& recipe, const std::map<std::string, Datase
                                 {"in_batch_negatives", data.in_batch_negatives},
                                 {"negatives", data.negatives}};
   }
-  save_all_but_weights(model, scratch, model.dtype());
-  print["model"] = files_below(scratch);
+  if (!files.is_null()) print["model"] = files;
   print["starting_weights"] = weights_hash(model);
   return print;
 }
 
-std::string difference(const Json& checkpoint, const OrderedJson& run, const std::string& where) {
-  if (!checkpoint.is_object() || !run.is_object())
-    return checkpoint == Json(run) ? ""
-                                   : fmt::format("{}: the checkpoint has {}, this run {}", where,
-                                                 shown(checkpoint), shown(Json(run)));
+OrderedJson fingerprint_of_files(const Embedder& model, const fs::path& scratch) {
+  save_all_but_weights(model, scratch, model.dtype());
+  return files_below(scratch);
+}
+
+std::string difference(const Json& expected, const OrderedJson& run, const ComparedRuns& names,
+                       const std::string& where) {
+  if (!expected.is_object() || !run.is_object())
+    return expected == Json(run) ? ""
+                                 : fmt::format("{}: {} has {}, {} {}", where, names.expected, shown(expected),
+                                               names.run, shown(Json(run)));
   const auto below = [&](const std::string& key) { return where.empty() ? key : where + "." + key; };
   for (const auto& [key, value] : run.items()) {
-    if (!checkpoint.contains(key)) return fmt::format("{}: in this run, not in the checkpoint", below(key));
-    if (std::string found = difference(checkpoint.at(key), value, below(key)); !found.empty()) return found;
+    if (!expected.contains(key))
+      return fmt::format("{}: in {}, not in {}", below(key), names.run, names.expected);
+    if (std::string found = difference(expected.at(key), value, names, below(key)); !found.empty())
+      return found;
   }
-  for (const auto& [key, value] : checkpoint.items())
-    if (!run.contains(key)) return fmt::format("{}: in the checkpoint, not in this run", below(key));
+  for (const auto& [key, value] : expected.items())
+    if (!run.contains(key)) return fmt::format("{}: in {}, not in {}", below(key), names.expected, names.run);
   return "";
 }
 

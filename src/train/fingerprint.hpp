@@ -11,15 +11,24 @@
 
 namespace decovec {
 
-/// Seed, stages, data (their texts by a hash), how the model reads text, its weights before the first step
-/// (by a hash), and every file that it is saved with but the weights (small JSON as it is, others by a hash).
-/// What is put in here decides whether a run may be resumed; nothing else needs to know of it. `scratch` is a
-/// folder for the model's files, which stay there.
+/// Seed, stages, data (their texts by a hash), how the model reads text and its weights before the first step
+/// (by a hash), and `files`, see below. What is put in here decides whether a run may be resumed, and whether
+/// ranks train the same; nothing else needs to know of it.
 OrderedJson fingerprint(const Recipe& recipe, const std::map<std::string, Dataset>& datasets,
-                        const Embedder& model, const std::filesystem::path& scratch);
+                        const Embedder& model, const OrderedJson& files = nullptr);
+
+/// Every file that the model is saved with but the weights: small JSON as it is, others by a hash. `scratch`
+/// is a folder for these files, which stay there.
+OrderedJson fingerprint_of_files(const Embedder& model, const std::filesystem::path& scratch);
+
+/// What the two sides of a difference are called.
+struct ComparedRuns {
+  std::string expected = "the checkpoint", run = "this run";
+};
 
 /// The first difference, as "stage.retrieval.batch_size: the checkpoint has 128, this run 64"; empty where
 /// there is none.
-std::string difference(const Json& checkpoint, const OrderedJson& run, const std::string& where = "");
+std::string difference(const Json& expected, const OrderedJson& run, const ComparedRuns& names = {},
+                       const std::string& where = "");
 
 }  // namespace decovec

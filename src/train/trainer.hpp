@@ -40,6 +40,7 @@ class Trainer {
   void check_room(const DataRecipe& data) const;
   void set_prompts();
   void resume_or_start();
+  void check_same_on_all_ranks();
   void take_outputs();
   void check_outputs_free() const;
   [[noreturn]] static void fail_taken(const StageRecipe& stage);

@@ -100,6 +100,38 @@ TEST_P(RankTraining, IsThatOfOneRank) {
   EXPECT_LT(largest_relative_difference(alone, part), tolerance);
 }
 
+TEST(Ranks, ThatDifferAreRefused) {
+  if (world->size() == 1) GTEST_SKIP() << "needs two ranks";
+  const TemporaryFolder folder;
+  const auto error_of = [&](const Recipe& recipe) -> std::string {
+    Embedder model = test::tiny_model();
+    try {
+      train(model, recipe, {.world = world});
+    } catch (const OtherRankFailed&) {
+      return "other";
+    } catch (const std::runtime_error& error) {
+      return error.what();
+    }
+    return "";
+  };
+  const bool first = world->rank() == 0, last = world->rank() + 1 == world->size();
+  Recipe recipe = test::tiny_recipe(folder.path());
+  recipe.stages[0].steps = last ? 5 : 4;
+  std::string error = error_of(recipe);
+  const std::string who = "rank " + std::to_string(world->size() - 1);
+  EXPECT_EQ(error, first ? "train: stage.first.steps: " + who +
+                               " has 5, rank 0 4; start all ranks with the same recipe, data and model"
+                         : "other");
+  recipe = test::tiny_recipe(folder.path());
+  if (last)
+    std::ofstream(recipe.data[0].files[0], std::ios::app) << R"({"query": "x", "pos": ["y"]})" << '\n';
+  error = error_of(recipe);
+  EXPECT_EQ(error.find("train: data.definitions."), first ? 0 : std::string::npos) << error;
+  recipe = test::tiny_recipe(folder.path());
+  recipe.stages[0].steps = recipe.stages[1].steps = 1;
+  EXPECT_EQ(error_of(recipe), "");
+}
+
 }  // namespace
 }  // namespace decovec
 
