@@ -9,13 +9,9 @@
 
 #include <decovec/decovec.hpp>
 
-namespace {
+#include "timing.hpp"
 
-double seconds_of(const std::function<void()>& work) {
-  const auto begin = std::chrono::steady_clock::now();
-  work();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-}
+namespace {
 
 // Bytes of this process's memory that no file stands behind.
 int64_t anonymous_bytes() {

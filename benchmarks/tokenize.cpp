@@ -7,15 +7,7 @@
 
 #include <decovec/decovec.hpp>
 
-namespace {
-
-double seconds_of(const std::function<void()>& work) {
-  const auto begin = std::chrono::steady_clock::now();
-  work();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-}
-
-}  // namespace
+#include "timing.hpp"
 
 int main(int argc, char** argv) {
   if (argc < 3 || argc > 4) {

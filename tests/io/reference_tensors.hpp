@@ -6,10 +6,11 @@
 #include <ATen/ATen.h>
 
 #include "decovec/io/safetensors.hpp"
+#include "decovec/io/tensor_files.hpp"
 
 namespace decovec {
 
-// The tensors of tests/data/safetensors_reference.py and torch_file_reference.py, in another order.
+// The tensors of tests/data/mixed_tensors.py, in another order.
 inline std::vector<NamedTensor> reference_tensors() {
   const at::Tensor values = at::tensor({0.5, -1.25, 3.0, 40.0, -5.5, 0.0}, at::kDouble);
   const at::Tensor integers = at::tensor({1, -2, 3, 100, -128, 127}, at::kInt);
@@ -32,6 +33,16 @@ inline void expect_equal(const at::Tensor& got, const at::Tensor& expected, cons
   ASSERT_EQ(got.scalar_type(), expected.scalar_type()) << name;
   ASSERT_EQ(got.sizes(), expected.sizes()) << name;
   EXPECT_TRUE(at::equal(got, expected)) << name;
+}
+
+inline void expect_reference_tensors(const TensorFiles& file) {
+  const std::vector<NamedTensor> expected = reference_tensors();
+  EXPECT_EQ(file.names().size(), expected.size());
+  for (const NamedTensor& named : expected) {
+    ASSERT_TRUE(file.contains(named.name)) << named.name;
+    EXPECT_EQ(file.shape(named.name), named.tensor.sizes().vec()) << named.name;
+    expect_equal(file.tensor(named.name), named.tensor, named.name);
+  }
 }
 
 }  // namespace decovec

@@ -19,13 +19,7 @@ std::filesystem::path reference(const char* name) { return test_data() / "io" / 
 
 TEST(Safetensors, ReadsWhatTheFormatsOwnLibraryWrote) {
   const TensorFiles file = TensorFiles::open(reference("mixed.safetensors"));
-  const std::vector<NamedTensor> expected = reference_tensors();
-  EXPECT_EQ(file.names().size(), expected.size());
-  for (const NamedTensor& named : expected) {
-    ASSERT_TRUE(file.contains(named.name)) << named.name;
-    EXPECT_EQ(file.shape(named.name), named.tensor.sizes().vec()) << named.name;
-    expect_equal(file.tensor(named.name), named.tensor, named.name);
-  }
+  expect_reference_tensors(file);
   EXPECT_EQ(file.metadata(), (std::map<std::string, std::string>{{"format", "pt"}, {"note", "größer"}}));
   EXPECT_EQ(file.path(), reference("mixed.safetensors"));
 }

@@ -15,13 +15,7 @@ std::filesystem::path reference(const std::string& name) { return test_data() / 
 
 TEST(TorchFile, ReadsEveryDtype) {
   const TensorFiles file = TensorFiles::open(reference("mixed.bin"));
-  const std::vector<NamedTensor> expected = reference_tensors();
-  EXPECT_EQ(file.names().size(), expected.size());
-  for (const NamedTensor& named : expected) {
-    ASSERT_TRUE(file.contains(named.name)) << named.name;
-    EXPECT_EQ(file.shape(named.name), named.tensor.sizes().vec()) << named.name;
-    expect_equal(file.tensor(named.name), named.tensor, named.name);
-  }
+  expect_reference_tensors(file);
   EXPECT_EQ(file.dtype("bfloat16"), "BF16");
   EXPECT_TRUE(file.metadata().empty());
 }

@@ -7,21 +7,17 @@
 #include "decovec/model/embedder.hpp"
 #include "model/adapter_cases.hpp"
 #include "model/finite_differences.hpp"
+#include "model/furthest.hpp"
 
 namespace decovec {
 namespace {
 
+using test::furthest;
 using test::AdapterCases;
 using test::AdapterFolder;
 using test::states_of;
 
 constexpr double kTolerance = 1e-5;
-
-double furthest(const at::Tensor& got, const at::Tensor& expected) {
-  EXPECT_EQ(got.sizes(), expected.sizes());
-  if (got.sizes() != expected.sizes()) return std::numeric_limits<double>::infinity();
-  return (got.to(at::kDouble) - expected.to(at::kDouble)).abs().nan_to_num(1e30).max().item<double>();
-}
 
 TEST(Adapters, StatesEqualPeft) {
   const AdapterCases cases;

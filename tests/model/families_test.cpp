@@ -11,23 +11,19 @@
 #include "model/config_file.hpp"
 #include "model/family_folder.hpp"
 #include "model/finite_differences.hpp"
+#include "model/furthest.hpp"
 #include "model/known_embedders.hpp"
 #include "model/rope.hpp"
 
 namespace decovec {
 namespace {
 
+using test::furthest;
 using test::FamilyCases;
 using test::FamilyFolder;
 using test::states_of;
 
 constexpr double kTolerance = 1e-5;
-
-double furthest(const at::Tensor& got, const at::Tensor& expected) {
-  EXPECT_EQ(got.sizes(), expected.sizes());
-  if (got.sizes() != expected.sizes()) return std::numeric_limits<double>::infinity();
-  return (got.to(at::kDouble) - expected.to(at::kDouble)).abs().nan_to_num(1e30).max().item<double>();
-}
 
 TEST(Families, StatesEqualTransformers) {
   const FamilyCases cases;

@@ -8,6 +8,7 @@
 
 #include "decovec/model/embedder.hpp"
 #include "io/file.hpp"
+#include "model/furthest.hpp"
 #include "model/model_folder.hpp"
 
 namespace decovec {
@@ -34,10 +35,7 @@ EncodeOptions options_of(const Json& one) {
 
 // Of vectors that are not normalised, relative to their size.
 double furthest(const at::Tensor& got, const at::Tensor& expected) {
-  EXPECT_EQ(got.sizes(), expected.sizes());
-  if (got.sizes() != expected.sizes()) return std::numeric_limits<double>::infinity();
-  const double size = std::max(1.0, expected.abs().max().item<double>());
-  return (got - expected).abs().nan_to_num(1e30).max().item<double>() / size;
+  return test::furthest(got, expected) / std::max(1.0, expected.abs().max().item<double>());
 }
 
 constexpr double kTolerance = 1e-5;

@@ -6,12 +6,14 @@
 #include <ATen/Parallel.h>
 
 #include "decovec/model/embedder.hpp"
+#include "model/furthest.hpp"
 #include "model/layout_folder.hpp"
 #include "model/reference_python.hpp"
 
 namespace decovec {
 namespace {
 
+using test::furthest;
 using test::encode_options;
 using test::LayoutCases;
 using test::LayoutFolder;
@@ -19,12 +21,6 @@ using testing::AllOf;
 using testing::HasSubstr;
 
 constexpr double kTolerance = 1e-5;
-
-double furthest(const at::Tensor& got, const at::Tensor& expected) {
-  EXPECT_EQ(got.sizes(), expected.sizes());
-  if (got.sizes() != expected.sizes()) return std::numeric_limits<double>::infinity();
-  return (got - expected).abs().nan_to_num(1e30).max().item<double>();
-}
 
 // Prints the figures of docs/models.md.
 TEST(Layouts, VectorsEqualTheReference) {

@@ -5,24 +5,19 @@
 #include <ATen/ATen.h>
 
 #include "decovec/model/embedder.hpp"
+#include "model/furthest.hpp"
 #include "model/model_folder.hpp"
 
 namespace decovec {
 namespace {
 
+using test::furthest;
 using test::cases;
 using test::expected_values;
 using test::find_case;
 using test::ModelFolder;
 
 constexpr double kTolerance = 1e-5;
-
-double furthest(const at::Tensor& got, const at::Tensor& expected) {
-  EXPECT_EQ(got.sizes(), expected.sizes());
-  if (got.sizes() != expected.sizes()) return std::numeric_limits<double>::infinity();
-  // nan and inf must not pass: they are no distance
-  return (got.to(at::kDouble) - expected.to(at::kDouble)).abs().nan_to_num(1e30).max().item<double>();
-}
 
 Embedder load_plain(const ModelFolder& folder, LoadOptions options = {}) {
   options.pooling = Pooling::mean;
