@@ -1,4 +1,4 @@
-// Typed reading of a TOML table with errors that name the place. Heavy (toml++): include it in one source.
+// Typed reading of a TOML table with errors that name the place. Heavy (toml++): for recipes alone.
 #pragma once
 #include <cmath>
 #include <cstdint>

@@ -1,0 +1,29 @@
+// The tables of a recipe: one source a table, recipe.cpp reads the root and puts them together.
+#pragma once
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "decovec/train/recipe.hpp"
+#include "train/toml_fields.hpp"
+
+namespace decovec {
+
+/// What errors call one of `[[kind]]`: by its name, or by its number where it has none.
+inline std::string label(std::string_view kind, const toml::table& table, size_t index) {
+  const auto* name = table.get_as<std::string>("name");
+  return name != nullptr ? fmt::format("{} '{}'", kind, name->get()) : fmt::format("{} {}", kind, index + 1);
+}
+
+/// `[[data]]`; relative paths count from `folder`, here and below.
+DataRecipe read_data(const toml::table& table, size_t index, const std::filesystem::path& folder);
+/// `[[stage]]`, which may name the sets of `data`.
+StageRecipe read_stage(const toml::table& table, size_t index, const std::filesystem::path& folder,
+                       const std::vector<DataRecipe>& data);
+/// `model` or `[model.new]`.
+void read_model(TomlFields& root, Recipe& recipe, const std::filesystem::path& folder);
+/// `[embedder]`.
+void read_embedder(TomlFields& root, Recipe& recipe);
+
+}  // namespace decovec
