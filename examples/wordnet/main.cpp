@@ -22,11 +22,13 @@ namespace fs = std::filesystem;
 void write_training_sets(const std::vector<decovec::Dataset>& sets, const fs::path& folder) {
   fs::create_directories(folder);
   for (const decovec::Dataset& set : sets) {
-    wordnet::JsonLines lines(folder / (set.name + ".jsonl"));
-    for (const decovec::Example& example : set.examples)
+    wordnet::JsonLines lines(folder / (set.name() + ".jsonl"));
+    for (int64_t i = 0; i < set.size(); ++i) {
+      const decovec::Example example = set.example(i);
       lines.add({{"query", example.query}, {"pos", example.positives}, {"neg", example.negatives}});
+    }
     lines.close();
-    fmt::print("train/{}.jsonl: {} examples\n", set.name, set.examples.size());
+    fmt::print("train/{}.jsonl: {} examples\n", set.name(), set.size());
   }
 }
 

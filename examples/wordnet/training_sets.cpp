@@ -38,7 +38,7 @@ Dataset broader_set(const Collection& collection, const TrainingSetOptions& opti
     }
   const decovec::Bm25 bm25(documents);
 
-  Dataset set{.name = "broader", .examples = {}};
+  std::vector<Example> examples;
   for (int64_t i = 0; i < static_cast<int64_t>(collection.concepts.size()); ++i) {
     if (!in_training(collection, i)) continue;
     Example example{.query = at(collection, i).definition, .positives = {}, .negatives = {}};
@@ -55,9 +55,9 @@ Dataset broader_set(const Collection& collection, const TrainingSetOptions& opti
       if (!answer && !contains(example.positives, text) && !contains(example.negatives, text))
         example.negatives.push_back(text);
     }
-    set.examples.push_back(std::move(example));
+    examples.push_back(std::move(example));
   }
-  return set;
+  return {"broader", std::move(examples)};
 }
 
 struct Member {
@@ -85,10 +85,10 @@ Dataset class_set(const std::string& name, const std::vector<Member>& members,
   std::map<int64_t, std::vector<int64_t>> by_label;
   for (const Member& member : members) by_label[member.label].push_back(member.concept_index);
 
-  Dataset set{.name = name, .examples = {}};
+  std::vector<Example> examples;
   for (const int64_t m :
        decovec::random_permutation(key.with("order"), static_cast<int64_t>(members.size()))) {
-    if (static_cast<int64_t>(set.examples.size()) == options.class_examples) break;
+    if (static_cast<int64_t>(examples.size()) == options.class_examples) break;
     const Member& member = members[static_cast<size_t>(m)];
     const RandomKey own = key.with(static_cast<uint64_t>(m));
     const std::vector<int64_t>& same = by_label[member.label];
@@ -108,9 +108,9 @@ Dataset class_set(const std::string& name, const std::vector<Member>& members,
           return text_of(other.concept_index);
         },
         taken);
-    set.examples.push_back(std::move(example));
+    examples.push_back(std::move(example));
   }
-  return set;
+  return {name, std::move(examples)};
 }
 
 // Pairs of a concept and a broader one or a sibling, each in both directions. Negatives are less related than
@@ -130,7 +130,7 @@ Dataset related_set(const Collection& collection, RandomKey key, const TrainingS
     return std::find(broader.begin(), broader.end(), parent) != broader.end();
   };
 
-  Dataset set{.name = "related", .examples = {}};
+  std::vector<Example> examples;
   const auto add = [&](int64_t query, int64_t positive, RandomKey own) {
     Example example{.query = at(collection, query).definition,
                     .positives = {at(collection, positive).definition},
@@ -158,11 +158,11 @@ Dataset related_set(const Collection& collection, RandomKey key, const TrainingS
     add_negatives("same file", by_file[at(collection, query).file], third, unrelated);
     add_negatives("any", members, options.class_negatives - static_cast<int64_t>(example.negatives.size()),
                   unrelated);
-    set.examples.push_back(std::move(example));
+    examples.push_back(std::move(example));
   };
   for (const int64_t m :
        decovec::random_permutation(key.with("order"), static_cast<int64_t>(members.size()))) {
-    if (static_cast<int64_t>(set.examples.size()) >= options.class_examples) break;
+    if (static_cast<int64_t>(examples.size()) >= options.class_examples) break;
     const int64_t member = members[static_cast<size_t>(m)];
     const RandomKey own = key.with(static_cast<uint64_t>(m));
     const std::vector<int64_t>& parents = at(collection, member).broader;
@@ -174,7 +174,7 @@ Dataset related_set(const Collection& collection, RandomKey key, const TrainingS
     add(member, other, own.with("forth"));
     add(other, member, own.with("back"));
   }
-  return set;
+  return {"related", std::move(examples)};
 }
 
 }  // namespace

@@ -11,20 +11,14 @@ BatchSampler::BatchSampler(std::vector<SampledSet> sets, RandomKey key) : sets_(
   if (sets_.empty()) reject("BatchSampler: expected one data set or more, got none");
   for (const SampledSet& set : sets_) {
     if (set.dataset == nullptr) reject("BatchSampler: expected a data set, got none");
-    const std::string& name = set.dataset->name;
-    if (set.dataset->examples.empty())
-      reject("BatchSampler: data set '{}': expected examples, got none", name);
+    const std::string& name = set.dataset->name();
+    if (set.dataset->size() == 0) reject("BatchSampler: data set '{}': expected examples, got none", name);
     if (!(set.weight > 0) || !std::isfinite(set.weight)) {
       reject("BatchSampler: data set '{}': weight: expected a finite number above 0, got {}", name,
              set.weight);
     }
     if (set.negatives < 0) {
       reject("BatchSampler: data set '{}': negatives: expected 0 or more, got {}", name, set.negatives);
-    }
-    for (size_t i = 0; i < set.dataset->examples.size(); ++i) {
-      if (set.dataset->examples[i].positives.empty()) {
-        reject("BatchSampler: data set '{}': example {}: expected a positive, got none", name, i);
-      }
     }
     total_weight_ += set.weight;
   }
@@ -42,7 +36,7 @@ size_t BatchSampler::draw_set(RandomKey key) const {
 }
 
 int64_t BatchSampler::next_example(size_t set) {
-  const auto size = static_cast<int64_t>(sets_[set].dataset->examples.size());
+  const int64_t size = sets_[set].dataset->size();
   const int64_t position = positions_[set]++;
   const int64_t epoch = position / size;
   if (shuffled_epoch_[set] != epoch) {
@@ -63,9 +57,10 @@ std::vector<BatchRow> BatchSampler::next(int64_t batch_size) {
     BatchRow row;
     row.dataset = static_cast<int64_t>(set);
     row.example = next_example(set);
-    const Example& example = sets_[set].dataset->examples[static_cast<size_t>(row.example)];
-    row.positive = static_cast<int64_t>(random_below(key.with("positive"), example.positives.size()));
-    row.negatives = random_permutation(key.with("negatives"), static_cast<int64_t>(example.negatives.size()));
+    const ExampleCounts counts = sets_[set].dataset->counts(row.example);
+    row.positive =
+        static_cast<int64_t>(random_below(key.with("positive"), static_cast<uint64_t>(counts.positives)));
+    row.negatives = random_permutation(key.with("negatives"), counts.negatives);
     if (static_cast<int64_t>(row.negatives.size()) > sets_[set].negatives) {
       row.negatives.resize(static_cast<size_t>(sets_[set].negatives));
     }

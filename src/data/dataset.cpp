@@ -1,5 +1,6 @@
 #include "decovec/data/dataset.hpp"
 
+#include <bit>
 #include <cmath>
 #include <map>
 #include <string_view>
@@ -8,6 +9,7 @@
 #include <utility>
 
 #include "decovec/io/lines.hpp"
+#include "decovec/world/random.hpp"
 #include "io/error.hpp"
 #include "io/json.hpp"
 
@@ -122,23 +124,70 @@ Example read_example(std::string_view text, const std::string& where) {
   return example;
 }
 
+void check(const std::string& name, size_t index, const Example& example) {
+  const auto wrong = [&](std::string_view what, size_t expected, size_t got) {
+    reject("Dataset: data set '{}': example {}: {}: expected {}, got {}", name, index, what, expected, got);
+  };
+  if (example.positives.empty())
+    reject("Dataset: data set '{}': example {}: expected a positive, got none", name, index);
+  const size_t scores = example.positive_scores.empty() ? 0 : example.positives.size();
+  const size_t negative_scores = example.positive_scores.empty() ? 0 : example.negatives.size();
+  if (example.positive_scores.size() != scores)
+    wrong("positive_scores", scores, example.positive_scores.size());
+  if (example.negative_scores.size() != negative_scores)
+    wrong("negative_scores", negative_scores, example.negative_scores.size());
+}
+
 }  // namespace
+
+Dataset::Dataset(std::string name, std::vector<Example> examples) : name_(std::move(name)) {
+  RandomKey key(0);
+  for (size_t i = 0; i < examples.size(); ++i) {
+    const Example& example = examples[i];
+    check(name_, i, example);
+    if (!example.negatives.empty()) ++facts_.with_negatives;
+    if (example.positive_scores.empty() && facts_.first_unscored < 0)
+      facts_.first_unscored = static_cast<int64_t>(i);
+    key = key.with(example.query).with(example.positives.size()).with(example.negatives.size());
+    for (const std::string& text : example.positives) key = key.with(text);
+    for (const std::string& text : example.negatives) key = key.with(text);
+    for (const std::vector<double>* scores : {&example.positive_scores, &example.negative_scores})
+      for (const double score : *scores) key = key.with(std::bit_cast<uint64_t>(score));
+  }
+  facts_.content = random_bits(key);
+  examples_ = std::make_shared<const std::vector<Example>>(std::move(examples));
+}
+
+int64_t Dataset::size() const { return static_cast<int64_t>(examples_->size()); }
+
+const Example& Dataset::at(int64_t index) const {
+  if (index < 0 || index >= size())
+    reject("Dataset: data set '{}': expected an example below {}, got {}", name_, size(), index);
+  return (*examples_)[static_cast<size_t>(index)];
+}
+
+ExampleCounts Dataset::counts(int64_t index) const {
+  const Example& example = at(index);
+  return {static_cast<int64_t>(example.positives.size()), static_cast<int64_t>(example.negatives.size())};
+}
+
+Example Dataset::example(int64_t index) const { return at(index); }
 
 Dataset Dataset::load(const std::string& name, const std::vector<std::filesystem::path>& files) {
   return at_boundary("Dataset::load", [&] {
     if (files.empty()) reject("Dataset::load: data set '{}': expected one file or more, got none", name);
-    Dataset dataset{name, {}};
+    std::vector<Example> examples;
     for (const std::filesystem::path& file : files) {
-      const size_t before = dataset.examples.size();
+      const size_t before = examples.size();
       for_each_line(file, [&](std::string_view line, int64_t number) {
-        dataset.examples.push_back(read_example(line, fmt::format("{}:{}", file.string(), number)));
+        examples.push_back(read_example(line, fmt::format("{}:{}", file.string(), number)));
       });
-      if (dataset.examples.size() == before) {
+      if (examples.size() == before) {
         fail("{}: expected lines of {{\"query\": ..., \"pos\": [...], \"neg\": [...]}}, got an empty file",
              file.string());
       }
     }
-    return dataset;
+    return Dataset(name, std::move(examples));
   });
 }
 

@@ -52,8 +52,8 @@ std::string examples_at_fault(const CachedLoss& result, const StepBatch& batch, 
   for (size_t i = 0; i < std::min(faulty.size(), shown_rows); ++i) {
     const BatchRow& row = rows[static_cast<size_t>(faulty[i])];
     const Dataset& dataset = *sets[static_cast<size_t>(row.dataset)].dataset;
-    const Example& example = dataset.examples[static_cast<size_t>(row.example)];
-    text += fmt::format("{} '{}' example {}, query {}", i == 0 ? "" : ";", dataset.name, row.example + 1,
+    const Example example = dataset.example(row.example);
+    text += fmt::format("{} '{}' example {}, query {}", i == 0 ? "" : ";", dataset.name(), row.example + 1,
                         shown(Json(example.query)));
   }
   return faulty.size() > shown_rows ? text + "; ..." : text;

@@ -1,7 +1,6 @@
 #include "train/fingerprint.hpp"
 
 #include <algorithm>
-#include <bit>
 #include <vector>
 
 #include <ATen/ATen.h>
@@ -17,19 +16,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::string shown_hash(RandomKey key) { return fmt::format("{:016x}", random_bits(key)); }
-
-std::string content_hash(const Dataset& dataset) {
-  RandomKey key(0);
-  for (const Example& example : dataset.examples) {
-    key = key.with(example.query).with(example.positives.size()).with(example.negatives.size());
-    for (const std::string& text : example.positives) key = key.with(text);
-    for (const std::string& text : example.negatives) key = key.with(text);
-    for (const std::vector<double>* scores : {&example.positive_scores, &example.negative_scores})
-      for (const double score : *scores) key = key.with(std::bit_cast<uint64_t>(score));
-  }
-  return shown_hash(key);
-}
+std::string shown_hash(uint64_t bits) { return fmt::format("{:016x}", bits); }
+std::string shown_hash(RandomKey key) { return shown_hash(random_bits(key)); }
 
 // The sum of a tensor's values as whole numbers of their bits: exact, whatever the order and the device.
 int64_t sum_of_bits(const at::Tensor& values) {
@@ -110,8 +98,8 @@ OrderedJson fingerprint(const Recipe& recipe, const std::map<std::string, Datase
   for (const DataRecipe& data : recipe.data) {
     const auto found = datasets.find(data.name);
     if (found == datasets.end()) continue;  // no stage uses it
-    print["data"][data.name] = {{"examples", found->second.examples.size()},
-                                {"content", content_hash(found->second)},
+    print["data"][data.name] = {{"examples", found->second.size()},
+                                {"content", shown_hash(found->second.facts().content)},
                                 {"query_prompt", data.query_prompt},
                                 {"document_prompt", data.document_prompt},
                                 {"weight", data.weight},

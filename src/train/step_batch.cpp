@@ -28,16 +28,19 @@ StepBatch assemble(const std::vector<TrainingSet>& sets, const std::vector<Batch
     const std::string &instruction, &text;
   };
   std::vector<Text> texts;  // of this rank
+  std::vector<Example> examples(rows.size());
+  parallel_for(0, static_cast<int64_t>(rows.size()), /*grain_size=*/64, [&](int64_t begin, int64_t end) {
+    for (auto r = static_cast<size_t>(begin); r < static_cast<size_t>(end); ++r)
+      examples[r] = sets[static_cast<size_t>(rows[r].dataset)].dataset->example(rows[r].example);
+  });
   const auto add_text = [&](int64_t row, const std::string& instruction, const std::string& text) {
     if (row < own.begin || row >= own.end) return;
     texts.push_back({instruction, text});
     batch.row_of.push_back(row);
   };
   const auto for_each_row = [&](auto&& use) {
-    for (size_t r = 0; r < rows.size(); ++r) {
-      const TrainingSet& set = sets[static_cast<size_t>(rows[r].dataset)];
-      use(static_cast<int64_t>(r), set, set.dataset->examples[static_cast<size_t>(rows[r].example)]);
-    }
+    for (size_t r = 0; r < rows.size(); ++r)
+      use(static_cast<int64_t>(r), sets[static_cast<size_t>(rows[r].dataset)], examples[r]);
   };
 
   for_each_row([&](int64_t row, const TrainingSet& set, const Example& example) {
@@ -78,7 +81,7 @@ StepBatch assemble(const std::vector<TrainingSet>& sets, const std::vector<Batch
       fail(
           "train: data set '{}', example {}: text {}: none of its tokens is pooled, so it cannot be learned; "
           "{}",
-          sets[static_cast<size_t>(row.dataset)].dataset->name, row.example + 1, shown(Json(texts[i].text)),
+          sets[static_cast<size_t>(row.dataset)].dataset->name(), row.example + 1, shown(Json(texts[i].text)),
           ids.truncated ? "its prompt leaves it no room: shorten the prompt or raise max_length"
                         : "remove the example, or give it a text");
     }

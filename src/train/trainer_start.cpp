@@ -55,9 +55,7 @@ std::vector<LossTerm> loss_terms(const Recipe& recipe, const StageRecipe& stage)
 
 /// A right answer with nothing against it has no loss and teaches nothing, without a word.
 void check_contrast(const DataRecipe& data, const Dataset& dataset, const LossRecipe& loss) {
-  const bool own = data.negatives > 0 && std::ranges::any_of(dataset.examples, [](const Example& example) {
-                     return !example.negatives.empty();
-                   });
+  const bool own = data.negatives > 0 && dataset.facts().with_negatives > 0;
   if (loss.contrast == Contrast::none || own) return;
   if (loss.contrast == Contrast::any && data.in_batch_negatives) return;
   fail(
@@ -69,12 +67,12 @@ void check_contrast(const DataRecipe& data, const Dataset& dataset, const LossRe
 }
 
 void check_scores(const Dataset& dataset, const StageRecipe& stage, const LossRecipe& loss) {
-  for (size_t i = 0; i < dataset.examples.size(); ++i)
-    if (dataset.examples[i].positive_scores.empty())
-      fail(
-          "train: stage '{}': loss {}: data set '{}', example {}: expected pos_scores and, with 'neg', "
-          "neg_scores, which this loss learns from, got none; add them or take another loss",
-          stage.name, loss.description, dataset.name, i + 1);
+  const int64_t unscored = dataset.facts().first_unscored;
+  if (unscored < 0) return;
+  fail(
+      "train: stage '{}': loss {}: data set '{}', example {}: expected pos_scores and, with 'neg', "
+      "neg_scores, which this loss learns from, got none; add them or take another loss",
+      stage.name, loss.description, dataset.name(), unscored + 1);
 }
 
 }  // namespace

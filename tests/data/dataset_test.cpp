@@ -2,6 +2,8 @@
 
 #include <fstream>
 #include <gtest/gtest.h>
+#include <limits>
+#include <set>
 #include <unistd.h>
 
 namespace decovec {
@@ -54,17 +56,17 @@ TEST_F(DatasetTest, ReadsFilesInOrder) {
             "{\"query\": \"\xe4\xb8\xad\", \"pos\": [\"d\"], \"neg\": []}\r\n"
             "{\"query\": \"last\", \"pos\": [\"e\", \"e\"], \"neg\": [\"f\", \"g\", \"f\"]}");
   const Dataset set = Dataset::load("set", {first, second});
-  EXPECT_EQ(set.name, "set");
-  ASSERT_EQ(set.examples.size(), 4u);
-  EXPECT_EQ(set.examples[0].query, "caf\xc3\xa9");
-  EXPECT_EQ(set.examples[0].positives, (Texts{"a", "b"}));
-  EXPECT_EQ(set.examples[0].negatives, (Texts{"c"}));
-  EXPECT_EQ(set.examples[1].query, "");
-  EXPECT_EQ(set.examples[1].positives, (Texts{""}));
-  EXPECT_TRUE(set.examples[1].negatives.empty());
-  EXPECT_EQ(set.examples[2].query, "\xe4\xb8\xad");
-  EXPECT_EQ(set.examples[3].positives, (Texts{"e"})) << "a repeated text counts once";
-  EXPECT_EQ(set.examples[3].negatives, (Texts{"f", "g"}));
+  EXPECT_EQ(set.name(), "set");
+  ASSERT_EQ(set.size(), 4);
+  EXPECT_EQ(set.example(0).query, "caf\xc3\xa9");
+  EXPECT_EQ(set.example(0).positives, (Texts{"a", "b"}));
+  EXPECT_EQ(set.example(0).negatives, (Texts{"c"}));
+  EXPECT_EQ(set.example(1).query, "");
+  EXPECT_EQ(set.example(1).positives, (Texts{""}));
+  EXPECT_TRUE(set.example(1).negatives.empty());
+  EXPECT_EQ(set.example(2).query, "\xe4\xb8\xad");
+  EXPECT_EQ(set.example(3).positives, (Texts{"e"})) << "a repeated text counts once";
+  EXPECT_EQ(set.example(3).negatives, (Texts{"f", "g"}));
 }
 
 TEST_F(DatasetTest, ReadsScores) {
@@ -77,11 +79,11 @@ TEST_F(DatasetTest, ReadsScores) {
                       R"({"query": "q", "pos": ["a"], "pos_scores": null, "neg": ["b"], "neg_scores": []})"
                       "\n");
   const Dataset set = Dataset::load("set", {file});
-  EXPECT_EQ(set.examples[0].positives, (Texts{"a", "b"}));
-  EXPECT_EQ(set.examples[0].positive_scores, (std::vector<double>{2, 0.5}));
-  EXPECT_EQ(set.examples[0].negative_scores, (std::vector<double>{-1000}));
-  EXPECT_EQ(set.examples[1].positive_scores, (std::vector<double>{3}));
-  EXPECT_TRUE(set.examples[2].positive_scores.empty() && set.examples[2].negative_scores.empty());
+  EXPECT_EQ(set.example(0).positives, (Texts{"a", "b"}));
+  EXPECT_EQ(set.example(0).positive_scores, (std::vector<double>{2, 0.5}));
+  EXPECT_EQ(set.example(0).negative_scores, (std::vector<double>{-1000}));
+  EXPECT_EQ(set.example(1).positive_scores, (std::vector<double>{3}));
+  EXPECT_TRUE(set.example(2).positive_scores.empty() && set.example(2).negative_scores.empty());
   EXPECT_EQ(error(R"({"query": "q", "pos": ["p"], "pos_scores": 1})"),
             "bad.jsonl:2: 'pos_scores': expected a list of 1 numbers, one for each text, got 1");
   EXPECT_EQ(error(R"({"query": "q", "pos": ["p"], "pos_scores": [1, 2]})"),
@@ -135,7 +137,7 @@ TEST_F(DatasetTest, RefusesKeysThatLookLikeASlip) {
       "others.jsonl",
       R"({"query": "q", "pos": ["p"], "id": 1, "_id": "a", "type": "t", "scores": [1],)"
       R"( "query_id": 3, "pos_ids": [1], "post": "x", "negatives": null, "title": "", "prompt": "", "": 0})");
-  EXPECT_EQ(Dataset::load("set", {others}).examples.size(), 1u);
+  EXPECT_EQ(Dataset::load("set", {others}).size(), 1);
 }
 
 TEST_F(DatasetTest, RefusesLinesThatAreNoJsonObjects) {
@@ -155,6 +157,49 @@ TEST_F(DatasetTest, RefusesMissingAndEmptyFiles) {
   EXPECT_TRUE(error_of({good, empty}).starts_with("empty.jsonl: expected lines of {\"query\""));
   EXPECT_TRUE(error_of({good, folder_ / "absent.jsonl"}).starts_with("absent.jsonl: "));
   EXPECT_THROW(Dataset::load("set", {}), std::invalid_argument);
+}
+
+TEST(Dataset, KnowsItsExamplesWithoutReadingThem) {
+  const Dataset set("set",
+                    {{"a", {"b", "c"}, {}, {1, 2}, {}}, {"d", {"e"}, {"f", "g", "h"}}, {"i", {"j"}, {}}});
+  EXPECT_EQ(set.size(), 3);
+  EXPECT_EQ(set.counts(0).positives, 2);
+  EXPECT_EQ(set.counts(0).negatives, 0);
+  EXPECT_EQ(set.counts(1).negatives, 3);
+  EXPECT_EQ(set.facts().with_negatives, 1);
+  EXPECT_EQ(set.facts().first_unscored, 1);
+  EXPECT_EQ(Dataset("set", {{"a", {"b"}, {}, {1}, {}}}).facts().first_unscored, -1);
+  for (const int64_t index : {int64_t{-1}, int64_t{3}, std::numeric_limits<int64_t>::max()}) {
+    EXPECT_THROW(set.example(index), std::invalid_argument) << index;
+    EXPECT_THROW(set.counts(index), std::invalid_argument) << index;
+  }
+}
+
+TEST(Dataset, TellsContentsApart) {
+  const std::vector<std::vector<Example>> sets = {{},
+                                                  {{"a", {"b"}, {"c"}}},
+                                                  {{"a", {"b", "c"}, {}}},
+                                                  {{"ab", {""}, {"c"}}},
+                                                  {{"a", {"b"}, {"c"}, {1}, {2}}},
+                                                  {{"a", {"b"}, {"c"}, {2}, {1}}},
+                                                  {{"a", {"b"}, {"c"}}, {"a", {"b"}, {"c"}}},
+                                                  {{"a", {"b"}, {"c"}}, {"d", {"b"}, {"c"}}},
+                                                  {{"d", {"b"}, {"c"}}, {"a", {"b"}, {"c"}}}};
+  std::set<uint64_t> contents;
+  for (const std::vector<Example>& examples : sets) {
+    contents.insert(Dataset("set", examples).facts().content);
+    EXPECT_EQ(Dataset("other", examples).facts().content, Dataset("set", examples).facts().content);
+  }
+  EXPECT_EQ(contents.size(), sets.size());
+}
+
+TEST(Dataset, RefusesExamplesThatCannotBeTrained) {
+  const std::vector<Example> wrong = {{"q", {}, {"n"}},
+                                      {"q", {"p"}, {}, {1, 2}, {}},
+                                      {"q", {"p"}, {"n"}, {1}, {}},
+                                      {"q", {"p"}, {"n"}, {}, {1}}};
+  for (const Example& example : wrong)
+    EXPECT_THROW(Dataset("set", {{"q", {"p"}, {}}, example}), std::invalid_argument);
 }
 
 }  // namespace

@@ -146,18 +146,19 @@ TEST(TrainingSets, HoldNoTextOfAHeldOutConcept) {
   const Collection collection = collect(small_wordnet(), RandomKey(1));
   const Texts texts = texts_by_split(collection);
   for (const decovec::Dataset& set : training_sets(collection, RandomKey(2))) {
-    EXPECT_FALSE(set.examples.empty()) << set.name;
-    for (const decovec::Example& example : set.examples) {
+    EXPECT_GT(set.size(), 0) << set.name();
+    for (int64_t i = 0; i < set.size(); ++i) {
+      const decovec::Example example = set.example(i);
       ASSERT_FALSE(example.positives.empty());
       EXPECT_FALSE(example.negatives.empty());
       std::vector<std::string> all = example.negatives;
       all.insert(all.end(), example.positives.begin(), example.positives.end());
       EXPECT_EQ(std::set<std::string>(all.begin(), all.end()).size(), all.size())
-          << set.name << ": a text twice";
+          << set.name() << ": a text twice";
       all.push_back(example.query);
       for (const std::string& text : all) {
-        EXPECT_TRUE(texts.training.contains(text)) << set.name << ": " << text;
-        EXPECT_FALSE(texts.held_out.contains(text)) << set.name << ": " << text;
+        EXPECT_TRUE(texts.training.contains(text)) << set.name() << ": " << text;
+        EXPECT_FALSE(texts.held_out.contains(text)) << set.name() << ": " << text;
       }
     }
   }

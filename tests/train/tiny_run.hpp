@@ -58,9 +58,11 @@ inline Dataset tiny_topics() {
 
 inline void write_jsonl(const fs::path& file, const Dataset& dataset) {
   std::ofstream out(file);
-  for (const Example& example : dataset.examples)
+  for (int64_t i = 0; i < dataset.size(); ++i) {
+    const Example example = dataset.example(i);
     out << Json({{"query", example.query}, {"pos", example.positives}, {"neg", example.negatives}}).dump()
         << '\n';
+  }
 }
 
 /// Two stages over the two sets, whose files are written into `folder`.

@@ -92,13 +92,13 @@ TEST_F(Train, ReportsEachStepAndLowersTheLoss) {
 
 // Two losses, each for one of the sets: pairs with scores, and examples of topics.
 TEST_F(Train, LearnsFromScoresAndFromOtherSetsAtOnce) {
-  Dataset pairs{"definitions", {}};
+  std::vector<Example> pairs;
   const std::vector<std::string> texts = {"a whale", "a boat", "an oak", "a song", "a bird"};
   for (size_t i = 0; i < texts.size(); ++i)
     for (size_t j = 0; j < i; ++j)
-      pairs.examples.push_back({texts[i], {texts[j]}, {}, {(i + j) % 2 == 0 ? 0.9 : 0.1}, {}});
+      pairs.push_back({texts[i], {texts[j]}, {}, {(i + j) % 2 == 0 ? 0.9 : 0.1}, {}});
   std::ofstream out(folder_.path() / "definitions.jsonl");
-  for (const Example& pair : pairs.examples)
+  for (const Example& pair : pairs)
     out << Json({{"query", pair.query}, {"pos", pair.positives}, {"pos_scores", pair.positive_scores}}).dump()
         << '\n';
   out.close();

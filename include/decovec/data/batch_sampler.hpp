@@ -27,8 +27,8 @@ struct SampledSet {
 /// walked without replacement. All draws are keyed (see RandomKey), so the state is one position a set.
 class BatchSampler {
  public:
-  /// `key` says what the draws are for: seed and stage. Throws std::invalid_argument for an empty set, an
-  /// example without positives, a weight that is not positive and finite, negatives below 0.
+  /// `key` says what the draws are for: seed and stage. Throws std::invalid_argument for an empty set, a
+  /// weight that is not positive and finite, negatives below 0.
   BatchSampler(std::vector<SampledSet> sets, RandomKey key);
 
   /// The rows of the next batch. Throws std::invalid_argument for a batch size below 1.
