@@ -38,7 +38,7 @@ std::vector<int64_t> rows_with_broken_loss(const CachedLoss& result, const StepB
 }  // namespace
 
 std::string examples_at_fault(const CachedLoss& result, const StepBatch& batch, const LossFunction& loss,
-                              const std::vector<TrainingSet>& sets, const std::vector<BatchRow>& rows) {
+                              const std::vector<TrainingSet>& sets) {
   std::vector<int64_t> faulty = rows_of(broken_rows(result.embeddings), batch);
   if (faulty.empty()) faulty = rows_with_broken_loss(result, batch, loss);
   if (faulty.empty()) faulty = rows_of(broken_rows(result.gradients), batch);
@@ -50,11 +50,11 @@ std::string examples_at_fault(const CachedLoss& result, const StepBatch& batch, 
           ? fmt::format("all {} examples of the step (are the weights still finite?):", faulty.size())
           : fmt::format("{} of {} examples:", faulty.size(), batch.own.size());
   for (size_t i = 0; i < std::min(faulty.size(), shown_rows); ++i) {
-    const BatchRow& row = rows[static_cast<size_t>(faulty[i])];
-    const Dataset& dataset = *sets[static_cast<size_t>(row.dataset)].dataset;
-    const Example example = dataset.example(row.example);
-    text += fmt::format("{} '{}' example {}, query {}", i == 0 ? "" : ";", dataset.name(), row.example + 1,
-                        shown(Json(example.query)));
+    const BatchRow& row = batch.rows[static_cast<size_t>(faulty[i])];
+    const RowSource& source = *sets[static_cast<size_t>(row.dataset)].source;
+    const DrawnRow drawn = source.draw(row.example, row.key);
+    text += fmt::format("{} '{}' example {}, query {}", i == 0 ? "" : ";", source.name, drawn.example + 1,
+                        shown(Json(drawn.query)));
   }
   return faulty.size() > shown_rows ? text + "; ..." : text;
 }

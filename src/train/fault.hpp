@@ -3,7 +3,6 @@
 #include <string>
 #include <vector>
 
-#include "decovec/data/batch_sampler.hpp"
 #include "train/grad_cache.hpp"
 #include "train/optimizer.hpp"
 #include "train/step_batch.hpp"
@@ -13,7 +12,7 @@ namespace decovec {
 
 /// Names the examples whose embedding, loss or gradient is not finite, at most three of them.
 std::string examples_at_fault(const CachedLoss& result, const StepBatch& batch, const LossFunction& loss,
-                              const std::vector<TrainingSet>& sets, const std::vector<BatchRow>& rows);
+                              const std::vector<TrainingSet>& sets);
 
 /// "gradient of 'NAME'" for the first parameter whose gradient is not finite, or "norm of the gradient".
 std::string broken_gradient(const Weights& weights, const std::vector<at::Tensor>& gradients);

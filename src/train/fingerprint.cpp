@@ -46,6 +46,20 @@ std::string schedule_name(Schedule schedule) {
   return "";
 }
 
+std::string kind_name(DataKind kind) {
+  switch (kind) {
+    case DataKind::retrieval:
+      return "retrieval";
+    case DataKind::classification:
+      return "classification";
+    case DataKind::clustering:
+      return "clustering";
+    case DataKind::sts:
+      return "sts";
+  }
+  return "";
+}
+
 // Every file below a folder: JSON that is small enough to be told, else a hash.
 OrderedJson files_below(const fs::path& folder) {
   constexpr size_t kMostBytes = 16384;
@@ -87,6 +101,8 @@ OrderedJson fingerprint(const Recipe& recipe, const std::map<std::string, Datase
     print["stage"][stage.name] = {{"data", stage.data},
                                   {"losses", losses},
                                   {"batch_size", stage.batch_size},
+                                  {"homogeneous_ratio", stage.homogeneous_ratio},
+                                  {"size_exponent", stage.size_exponent},
                                   {"steps", stage.steps},
                                   {"optimizer", stage.optimizer == Optimizer::adamw ? "adamw" : "sgd"},
                                   {"learning_rate", stage.learning_rate},
@@ -102,7 +118,10 @@ OrderedJson fingerprint(const Recipe& recipe, const std::map<std::string, Datase
                                 {"content", shown_hash(found->second.facts().content)},
                                 {"query_prompt", data.query_prompt},
                                 {"document_prompt", data.document_prompt},
+                                {"kind", kind_name(data.kind)},
+                                {"threshold", data.threshold ? Json(*data.threshold) : Json()},
                                 {"weight", data.weight},
+                                {"max_examples", data.max_examples},
                                 {"in_batch_negatives", data.in_batch_negatives},
                                 {"negatives", data.negatives}};
   }

@@ -25,7 +25,15 @@ DataRecipe read_data(const toml::table& table, size_t index, const fs::path& fol
   }
   fields.text("query_prompt", data.query_prompt);
   fields.text("document_prompt", data.document_prompt);
+  fields.choice("kind", data.kind,
+                {{"retrieval", DataKind::retrieval},
+                 {"classification", DataKind::classification},
+                 {"clustering", DataKind::clustering},
+                 {"sts", DataKind::sts}});
+  fields.optional("threshold", data.threshold, [&](double& value) { fields.finite("threshold", value); });
+  if (data.threshold && data.kind != DataKind::sts) fields.wrong("threshold", "one of kind = \"sts\" alone");
   fields.positive("weight", data.weight);
+  fields.integer("max_examples", data.max_examples, 0);
   fields.flag("in_batch_negatives", data.in_batch_negatives);
   fields.integer("negatives", data.negatives, 0);
   fields.finish();

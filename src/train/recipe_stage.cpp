@@ -67,6 +67,8 @@ StageRecipe read_stage(const toml::table& table, size_t index, const std::filesy
   stage.data = read_set_names(fields, names);
   stage.losses = read_losses(fields, where, stage.data.empty() ? names : stage.data);
   fields.integer("batch_size", stage.batch_size, 1, kMaxBatchSize);
+  fields.fraction("homogeneous_ratio", stage.homogeneous_ratio);
+  fields.fraction("size_exponent", stage.size_exponent);
   fields.integer("micro_batch_tokens", stage.micro_batch_tokens, 1, kMaxMicroBatchTokens);
   fields.flag("gradient_checkpointing", stage.gradient_checkpointing);
   fields.integer("steps", stage.steps, 1);

@@ -1,7 +1,7 @@
 #include "train/step_batch.hpp"
 
 #include <algorithm>
-#include <cmath>
+#include <utility>
 
 #include "decovec/world/random.hpp"
 #include "io/error.hpp"
@@ -9,6 +9,66 @@
 #include "world/parallel.hpp"
 
 namespace decovec {
+namespace {
+
+/// What the relation wants to know of a row.
+struct RowFacts {
+  uint64_t query = 0;
+  std::vector<uint64_t> documents, answers;  // texts by hash, answers also by id
+};
+
+/// The rows with their texts gone, but for those of `own`, and what the texts were.
+struct DrawnRows {
+  std::vector<DrawnRow> rows;
+  std::vector<RowFacts> facts;
+};
+
+DrawnRows draw(const std::vector<TrainingSet>& sets, const std::vector<BatchRow>& rows, RowRange own) {
+  DrawnRows drawn{std::vector<DrawnRow>(rows.size()), std::vector<RowFacts>(rows.size())};
+  parallel_for(0, static_cast<int64_t>(rows.size()), /*grain_size=*/16, [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r) {
+      const auto place = static_cast<size_t>(r);
+      const TrainingSet& set = sets[static_cast<size_t>(rows[place].dataset)];
+      DrawnRow& row = drawn.rows[place];
+      row = set.source->draw(rows[place].example, rows[place].key);
+      RowFacts& facts = drawn.facts[place];
+      facts.query = text_hash(set.query_prompt, row.query);
+      facts.answers = std::exchange(row.answer_ids, {});
+      for (const std::string& answer : std::exchange(row.answers, {}))
+        facts.answers.push_back(text_hash(set.document_prompt, answer));
+      for (const DrawnDocument& document : row.documents)
+        facts.documents.push_back(text_hash(set.document_prompt, document.text));
+      if (r >= own.begin && r < own.end) continue;
+      row.query = {};
+      for (DrawnDocument& document : row.documents) document.text = {};
+    }
+  });
+  return drawn;
+}
+
+Relation relation_of(const std::vector<TrainingSet>& sets, const std::vector<BatchRow>& rows,
+                     DrawnRows& drawn, RandomKey key) {
+  RelationFacts facts;
+  facts.key = key;
+  for (size_t r = 0; r < rows.size(); ++r) {
+    const bool shares = sets[static_cast<size_t>(rows[r].dataset)].in_batch_negatives;
+    facts.pool.push_back(shares ? 0 : -1);
+    facts.set.push_back(static_cast<int32_t>(rows[r].dataset));
+    facts.query_text.push_back(drawn.facts[r].query);
+    facts.answers.push_back(std::move(drawn.facts[r].answers));
+    for (const DrawnDocument& document : drawn.rows[r].documents) {
+      facts.owner.push_back(static_cast<int64_t>(r));
+      facts.role.push_back(document.role);
+      facts.score.push_back(document.score);
+      facts.id.push_back(document.id);
+    }
+    const std::vector<uint64_t>& texts = drawn.facts[r].documents;
+    facts.text.insert(facts.text.end(), texts.begin(), texts.end());
+  }
+  return Relation(std::move(facts));
+}
+
+}  // namespace
 
 RowRange rows_of_rank(int64_t rows, int rank, int ranks) {
   return {rows * rank / ranks, rows * (rank + 1) / ranks};
@@ -18,56 +78,30 @@ uint64_t text_hash(std::string_view instruction, std::string_view text) {
   return random_bits(RandomKey(0).with(std::string(instruction).append(text)));
 }
 
-StepBatch assemble(const std::vector<TrainingSet>& sets, const std::vector<BatchRow>& rows, RowRange own,
+StepBatch assemble(const std::vector<TrainingSet>& sets, std::vector<BatchRow> rows, RowRange own,
                    const SequenceFunction& sequence, RandomKey key) {
   StepBatch batch;
+  batch.rows = std::move(rows);
   batch.own = own;
-  RelationFacts facts;
-  facts.key = key;
+  DrawnRows drawn = draw(sets, batch.rows, own);
+  batch.relation = relation_of(sets, batch.rows, drawn, key);
+
   struct Text {
     const std::string &instruction, &text;
   };
   std::vector<Text> texts;  // of this rank
-  std::vector<Example> examples(rows.size());
-  parallel_for(0, static_cast<int64_t>(rows.size()), /*grain_size=*/64, [&](int64_t begin, int64_t end) {
-    for (auto r = static_cast<size_t>(begin); r < static_cast<size_t>(end); ++r)
-      examples[r] = sets[static_cast<size_t>(rows[r].dataset)].dataset->example(rows[r].example);
-  });
+  const auto set_of = [&](int64_t row) -> const TrainingSet& {
+    return sets[static_cast<size_t>(batch.rows[static_cast<size_t>(row)].dataset)];
+  };
   const auto add_text = [&](int64_t row, const std::string& instruction, const std::string& text) {
-    if (row < own.begin || row >= own.end) return;
     texts.push_back({instruction, text});
     batch.row_of.push_back(row);
   };
-  const auto for_each_row = [&](auto&& use) {
-    for (size_t r = 0; r < rows.size(); ++r)
-      use(static_cast<int64_t>(r), sets[static_cast<size_t>(rows[r].dataset)], examples[r]);
-  };
-
-  for_each_row([&](int64_t row, const TrainingSet& set, const Example& example) {
-    add_text(row, set.query_prompt, example.query);
-    facts.pool.push_back(set.in_batch_negatives ? 0 : -1);
-    facts.set.push_back(static_cast<int32_t>(rows[static_cast<size_t>(row)].dataset));
-    facts.query_text.push_back(text_hash(set.query_prompt, example.query));
-    std::vector<uint64_t>& answers = facts.answers.emplace_back();
-    for (const std::string& positive : example.positives)
-      answers.push_back(text_hash(set.document_prompt, positive));
-  });
-  for_each_row([&](int64_t row, const TrainingSet& set, const Example& example) {
-    const BatchRow& drawn = rows[static_cast<size_t>(row)];
-    const auto add_document = [&](const std::vector<std::string>& list, const std::vector<double>& scores,
-                                  int64_t place, Role role) {
-      const std::string& text = list[static_cast<size_t>(place)];
-      facts.score.push_back(scores.empty() ? std::nan("") : scores[static_cast<size_t>(place)]);
-      facts.owner.push_back(row);
-      facts.role.push_back(role);
-      facts.text.push_back(text_hash(set.document_prompt, text));
-      add_text(row, set.document_prompt, text);
-    };
-    add_document(example.positives, example.positive_scores, drawn.positive, Role::positive);
-    for (int64_t negative : drawn.negatives)
-      add_document(example.negatives, example.negative_scores, negative, Role::negative);
-  });
-  batch.relation = Relation(std::move(facts));
+  for (int64_t row = own.begin; row < own.end; ++row)
+    add_text(row, set_of(row).query_prompt, drawn.rows[static_cast<size_t>(row)].query);
+  for (int64_t row = own.begin; row < own.end; ++row)
+    for (const DrawnDocument& document : drawn.rows[static_cast<size_t>(row)].documents)
+      add_text(row, set_of(row).document_prompt, document.text);
 
   batch.sequences.resize(texts.size());
   parallel_for(0, static_cast<int64_t>(texts.size()), /*grain_size=*/64, [&](int64_t begin, int64_t end) {
@@ -77,11 +111,11 @@ StepBatch assemble(const std::vector<TrainingSet>& sets, const std::vector<Batch
   for (size_t i = 0; i < texts.size(); ++i) {
     const TokenSequence& ids = batch.sequences[i];
     if (ids.pool_begin >= static_cast<int64_t>(ids.ids.size())) {
-      const BatchRow& row = rows[static_cast<size_t>(batch.row_of[i])];
       fail(
           "train: data set '{}', example {}: text {}: none of its tokens is pooled, so it cannot be learned; "
           "{}",
-          sets[static_cast<size_t>(row.dataset)].dataset->name(), row.example + 1, shown(Json(texts[i].text)),
+          set_of(batch.row_of[i]).source->name, drawn.rows[static_cast<size_t>(batch.row_of[i])].example + 1,
+          shown(Json(texts[i].text)),
           ids.truncated ? "its prompt leaves it no room: shorten the prompt or raise max_length"
                         : "remove the example, or give it a text");
     }

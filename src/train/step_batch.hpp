@@ -6,8 +6,8 @@
 #include <string_view>
 #include <vector>
 
+#include "data/row_source.hpp"
 #include "decovec/data/batch_sampler.hpp"
-#include "decovec/data/dataset.hpp"
 #include "decovec/loss/relation.hpp"
 #include "decovec/text/tokenizer.hpp"
 
@@ -15,7 +15,7 @@ namespace decovec {
 
 /// A data set as a step sees it.
 struct TrainingSet {
-  const Dataset* dataset = nullptr;  ///< kept by the caller
+  const RowSource* source = nullptr;  ///< kept by the caller
   std::string query_prompt, document_prompt;
   bool in_batch_negatives = true;
 };
@@ -31,6 +31,7 @@ RowRange rows_of_rank(int64_t rows, int rank, int ranks);
 
 /// One step's input: what this rank encodes, and what all texts are to each other.
 struct StepBatch {
+  std::vector<BatchRow> rows;            ///< of the global batch
   std::vector<TokenSequence> sequences;  ///< this rank's queries, then its documents
   std::vector<int64_t> row_of;           ///< [sequences]: the batch row each belongs to
   RowRange own;                          ///< this rank's queries; all documents of a query lie with it
@@ -41,12 +42,12 @@ struct StepBatch {
 /// Text to ids: Embedder::sequence. Called from several threads.
 using SequenceFunction = std::function<TokenSequence(std::string_view instruction, std::string_view text)>;
 
-/// A row's documents are its positive, then its negatives. Rows of sets with in_batch_negatives form one
-/// pool; a row's answers are all positives of its example and of others with the same query. Texts are the
-/// same where the instruction and text together are. `key` is the relation's, another one for each step.
-/// Throws std::runtime_error that names data set, example and text where none of a text's tokens is pooled:
-/// its vector would be zeros, and its gradient.
-StepBatch assemble(const std::vector<TrainingSet>& sets, const std::vector<BatchRow>& rows, RowRange own,
+/// Draws the rows and makes a step of them. Rows of sets with in_batch_negatives form one pool; a row's
+/// answers are its own and those of others with the same query. Texts are the same where the instruction and
+/// text together are. `key` is the relation's, another one for each step. Throws std::runtime_error that
+/// names data set, example and text where none of a text's tokens is pooled: its vector would be zeros, and
+/// its gradient.
+StepBatch assemble(const std::vector<TrainingSet>& sets, std::vector<BatchRow> rows, RowRange own,
                    const SequenceFunction& sequence, RandomKey key = RandomKey(0));
 
 /// 64 bits that tell texts apart.

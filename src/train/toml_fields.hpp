@@ -88,6 +88,12 @@ class TomlFields {
     read_number(key, value, fmt::format("a number of {} or more", minimum),
                 [=](double given) { return given >= minimum; });
   }
+  void finite(std::string_view key, double& value) {
+    read_number(key, value, "a finite number", [](double) { return true; });
+  }
+  void fraction(std::string_view key, double& value) {
+    read_number(key, value, "a number from 0 to 1", [](double given) { return given >= 0 && given <= 1; });
+  }
   void positive(std::string_view key, double& value) {
     read_number(key, value, "a number above 0", [](double given) { return given > 0; });
   }

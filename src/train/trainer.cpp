@@ -34,31 +34,44 @@ TrainResult Trainer::run() {
 TrainResult Trainer::run_stage(const StageRecipe& stage) {
   StageData data = stage_data(stage);
   if (!progress_.positions.empty()) data.sampler.restore(progress_.positions, progress_.step);
+  std::vector<int64_t> positions = data.sampler.positions();  // after the steps that are done
+  BatchesAhead batches([&](int64_t step) { return prepare(stage, data, step); }, progress_.step + 1,
+                       stage.steps, options_.prepare_ahead);
   while (progress_.step < stage.steps) {
     if (stop_requested()) {
-      checkpoint(stage, data.sampler.positions());
+      checkpoint(stage, positions);
       return TrainResult::stopped;
     }
-    StepReport report = run_step(stage, data);
+    const auto started = std::chrono::steady_clock::now();
+    PreparedBatch prepared = batches.next();
+    StepReport report = run_step(stage, data, prepared.batch);
+    report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
+    positions = std::move(prepared.positions);
     add_pace(report);
     if (options_.on_step) options_.on_step(report);
     const bool due = recipe_.checkpoint_every > 0 && progress_.total_step % recipe_.checkpoint_every == 0;
-    if (due) checkpoint(stage, data.sampler.positions());
+    if (due) checkpoint(stage, positions);
   }
-  checkpoint(stage, data.sampler.positions());  // nothing that follows may lose a stage's end
+  checkpoint(stage, positions);  // nothing that follows may lose a stage's end
   return TrainResult::finished;
 }
 
-StepReport Trainer::run_step(const StageRecipe& stage, StageData& data) {
-  const auto started = std::chrono::steady_clock::now();
+/// Draws and tokenizes. Runs beside the step before, so it changes nothing but the sampler.
+PreparedBatch Trainer::prepare(const StageRecipe& stage, StageData& data, int64_t step) const {
+  std::vector<BatchRow> rows = data.sampler.next(stage.batch_size);
+  const RandomKey key =
+      RandomKey(recipe_.seed).with("loss").with(stage.name).with(static_cast<uint64_t>(step));
+  return {assemble(
+              data.sets, std::move(rows), rows_of_rank(stage.batch_size, world_.rank(), world_.size()),
+              [&](std::string_view instruction, std::string_view text) {
+                return model_.sequence(instruction, text, Truncate::right);
+              },
+              key),
+          data.sampler.positions()};
+}
+
+StepReport Trainer::run_step(const StageRecipe& stage, const StageData& data, const StepBatch& batch) {
   const int64_t step = progress_.step + 1;
-  const std::vector<BatchRow> rows = data.sampler.next(stage.batch_size);
-  const StepBatch batch = assemble(
-      data.sets, rows, rows_of_rank(stage.batch_size, world_.rank(), world_.size()),
-      [&](std::string_view instruction, std::string_view text) {
-        return model_.sequence(instruction, text, Truncate::right);
-      },
-      RandomKey(recipe_.seed).with("loss").with(stage.name).with(static_cast<uint64_t>(step)));
   const BatchLoss batch_loss(data.losses, batch.relation);
   const LossFunction loss = [&](const Embeddings& embeddings, FilterCounts* counts) {
     return batch_loss(embeddings, counts);
@@ -67,7 +80,7 @@ StepReport Trainer::run_step(const StageRecipe& stage, StageData& data) {
   const EmbedFunction embed = [&](const TokenBatch& tokens) { return model_.embed(tokens, forward); };
   const auto fail_for = [&](const std::string& what, const CachedLoss& result) {
     fail("train: stage '{}', step {}: the {} is not finite; {}", stage.name, step, what,
-         examples_at_fault(result, batch, loss, data.sets, rows));
+         examples_at_fault(result, batch, loss, data.sets));
   };
 
   GradientSum sum(weights_.holders);
@@ -91,7 +104,6 @@ StepReport Trainer::run_step(const StageRecipe& stage, StageData& data) {
                  at::TensorOptions(at::kLong).device(model_.device()));
   world_.reduce(counts);
   counts = counts.cpu();
-  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - started;
   return {.stage = stage.name,
           .step = progress_.step,
           .steps = stage.steps,
@@ -102,8 +114,7 @@ StepReport Trainer::run_step(const StageRecipe& stage, StageData& data) {
           .tokens = counts[0].item<int64_t>(),
           .truncated = counts[1].item<int64_t>(),
           .masked = counts[2].item<int64_t>(),
-          .filtered = counts[3].item<int64_t>(),
-          .seconds = seconds.count()};
+          .filtered = counts[3].item<int64_t>()};
 }
 
 /// Totals, and the pace of the last twenty steps or so.

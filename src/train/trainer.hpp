@@ -7,11 +7,13 @@
 #include <string>
 #include <vector>
 
+#include "data/row_source.hpp"
 #include "decovec/data/batch_sampler.hpp"
 #include "decovec/data/dataset.hpp"
 #include "decovec/loss/batch_loss.hpp"
 #include "decovec/train/train.hpp"
 #include "io/file_lock.hpp"
+#include "train/batches_ahead.hpp"
 #include "train/checkpoint.hpp"
 #include "train/grad_cache.hpp"
 #include "train/optimizer.hpp"
@@ -45,9 +47,10 @@ class Trainer {
   void check_outputs_free() const;
   [[noreturn]] static void fail_taken(const StageRecipe& stage);
   StageData stage_data(const StageRecipe& stage) const;
+  PreparedBatch prepare(const StageRecipe& stage, StageData& data, int64_t step) const;
 
   TrainResult run_stage(const StageRecipe& stage);
-  StepReport run_step(const StageRecipe& stage, StageData& data);
+  StepReport run_step(const StageRecipe& stage, const StageData& data, const StepBatch& batch);
   void finish_stage(const StageRecipe& stage);
   void checkpoint(const StageRecipe& stage, std::vector<int64_t> positions);
   bool stop_requested();
@@ -59,6 +62,7 @@ class Trainer {
   World alone_;
   World& world_;
   std::map<std::string, Dataset> datasets_;
+  std::map<std::string, RowSource> sources_;
   Weights weights_;
   std::optional<FileLock> lock_;  // of rank 0, on the folder of checkpoints
   OrderedJson fingerprint_;       // of rank 0, which alone writes

@@ -53,26 +53,44 @@ std::vector<LossTerm> loss_terms(const Recipe& recipe, const StageRecipe& stage)
   return terms;
 }
 
+RowSource row_source(const DataRecipe& data, const Dataset& dataset) {
+  if (data.threshold && data.kind != DataKind::sts)
+    reject("train: data set '{}': threshold: expected none but for sts, got {}", data.name, *data.threshold);
+  switch (data.kind) {
+    case DataKind::retrieval:
+      break;
+    case DataKind::classification:
+    case DataKind::clustering:
+      return labelled_rows(dataset, data.negatives);
+    case DataKind::sts:
+      return pair_rows(dataset, data.threshold);
+  }
+  return retrieval_rows(dataset, data.negatives);
+}
+
 /// A right answer with nothing against it has no loss and teaches nothing, without a word.
-void check_contrast(const DataRecipe& data, const Dataset& dataset, const LossRecipe& loss) {
-  const bool own = data.negatives > 0 && dataset.facts().with_negatives > 0;
-  if (loss.contrast == Contrast::none || own) return;
+void check_contrast(const DataRecipe& data, const RowSource& source, const LossRecipe& loss) {
+  if (loss.contrast == Contrast::none) return;
+  if (!source.has_positives)
+    fail(
+        "train: data set '{}': expected a threshold, from which on pairs are right answers, or a loss that "
+        "learns from scores, got {} and none",
+        data.name, loss.description);
+  if (source.has_negatives) return;
   if (loss.contrast == Contrast::any && data.in_batch_negatives) return;
   fail(
-      "{}: data set '{}': expected {}'neg' lists and negatives of 1 or more; under {} a query without "
-      "negatives "
-      "has nothing to learn from",
+      "{}: data set '{}': expected {}negatives of its own, 1 or more a row; under {} a query without "
+      "negatives has nothing to learn from",
       data.files.front().string(), data.name,
       loss.contrast == Contrast::any ? "in_batch_negatives = true, or " : "", loss.description);
 }
 
-void check_scores(const Dataset& dataset, const StageRecipe& stage, const LossRecipe& loss) {
-  const int64_t unscored = dataset.facts().first_unscored;
-  if (unscored < 0) return;
+void check_scores(const RowSource& source, const StageRecipe& stage, const LossRecipe& loss) {
+  if (source.first_unscored < 0) return;
   fail(
       "train: stage '{}': loss {}: data set '{}', example {}: expected pos_scores and, with 'neg', "
       "neg_scores, which this loss learns from, got none; add them or take another loss",
-      stage.name, loss.description, dataset.name(), unscored + 1);
+      stage.name, loss.description, source.name, source.first_unscored + 1);
 }
 
 }  // namespace
@@ -85,6 +103,7 @@ Trainer::Trainer(Embedder& model, const Recipe& recipe, const TrainOptions& opti
       weights_(make_weights(model.parameters())) {
   check_recipe();
   load_datasets();
+  for (const StageRecipe& stage : recipe_.stages) stage_data(stage);  // throws for what cannot be sampled
 }
 
 void Trainer::check_recipe() const {
@@ -113,13 +132,14 @@ void Trainer::load_datasets() {
     for (const std::string& name : names) {
       if (datasets_.contains(name)) continue;
       const DataRecipe& data = data_recipe(recipe_, name);
-      datasets_.emplace(name, Dataset::load(name, data.files));
+      const Dataset& dataset = datasets_.emplace(name, Dataset::load(name, data.files)).first->second;
+      sources_.emplace(name, row_source(data, dataset));
       check_room(data);
     }
     for (const LossRecipe& loss : stage.losses) {
       for (const std::string& name : loss.data.empty() ? names : loss.data) {
-        check_contrast(data_recipe(recipe_, name), datasets_.at(name), loss);
-        if (loss.needs_scores) check_scores(datasets_.at(name), stage, loss);
+        check_contrast(data_recipe(recipe_, name), sources_.at(name), loss);
+        if (loss.needs_scores) check_scores(sources_.at(name), stage, loss);
       }
     }
   }
@@ -155,11 +175,16 @@ Trainer::StageData Trainer::stage_data(const StageRecipe& stage) const {
   std::vector<SampledSet> sampled;
   for (const std::string& name : data_names(recipe_, stage)) {
     const DataRecipe& data = data_recipe(recipe_, name);
-    const Dataset* dataset = &datasets_.at(name);
-    sets.push_back({dataset, data.query_prompt, data.document_prompt, data.in_batch_negatives});
-    sampled.push_back({dataset, data.weight, data.negatives});
+    const RowSource& source = sources_.at(name);
+    sets.push_back({&source, data.query_prompt, data.document_prompt, data.in_batch_negatives});
+    sampled.push_back({.name = name,
+                       .examples = source.size,
+                       .weight = data.weight,
+                       .max_examples = data.max_examples,
+                       .subset = RandomKey(recipe_.seed).with("max_examples").with(name)});
   }
-  BatchSampler sampler(std::move(sampled), RandomKey(recipe_.seed).with("batches").with(stage.name));
+  BatchSampler sampler(std::move(sampled), RandomKey(recipe_.seed).with("batches").with(stage.name),
+                       {.homogeneous_ratio = stage.homogeneous_ratio, .size_exponent = stage.size_exponent});
   return {std::move(sets), std::move(sampler), loss_terms(recipe_, stage)};
 }
 

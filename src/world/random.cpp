@@ -2,9 +2,9 @@
 
 #include <cmath>
 #include <numbers>
-#include <numeric>
 
 #include "io/error.hpp"
+#include "world/draws.hpp"
 
 namespace decovec {
 namespace {
@@ -48,14 +48,7 @@ uint64_t random_below(RandomKey key, uint64_t bound) {
 }
 
 std::vector<int64_t> random_permutation(RandomKey key, int64_t count) {
-  std::vector<int64_t> order(static_cast<size_t>(count));
-  std::iota(order.begin(), order.end(), int64_t{0});
-  for (int64_t i = count - 1; i > 0; --i) {
-    const auto j =
-        static_cast<int64_t>(random_below(key.with(static_cast<uint64_t>(i)), static_cast<uint64_t>(i) + 1));
-    std::swap(order[static_cast<size_t>(i)], order[static_cast<size_t>(j)]);
-  }
-  return order;
+  return random_order<int64_t>(key, count);
 }
 
 at::Tensor random_normal(RandomKey key, const std::vector<int64_t>& shape, double deviation) {

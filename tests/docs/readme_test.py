@@ -46,7 +46,14 @@ class Documents(unittest.TestCase):
             '{"sentence1": "to run", "sentence2": "to walk", "score": 3}\n')
         (self.folder / "definitions.jsonl").write_text(
             '{"query": "an animal", "pos": ["a cat"], "neg": ["the sea"]}\n{"query": "water", "pos": ["the sea"]}\n')
-        ((_, recipe),) = blocks("docs/training.md", "toml")
+        (self.folder / "topics.jsonl").write_text(
+            "".join(f'{{"query": "{text}", "pos": ["{label}"]}}\n' for text, label in (
+                ("the sea is deep", "nature"), ("the forest is green", "nature"),
+                ("they sing", "music"), ("she plays the violin", "music"))))
+        (self.folder / "pairs.jsonl").write_text(
+            '{"query": "a cat", "pos": ["the cat"], "pos_scores": [5]}\n'
+            '{"query": "a cat", "pos": ["the sea"], "pos_scores": [1]}\n')
+        ((_, recipe),) = (block for block in blocks("docs/training.md", "toml") if "loaded" in block[0])
         recipe = recipe.replace('"my-decoder"', '"my-model"').replace('"my-embedder"', '"trained"')
         (self.folder / "recipe.toml").write_text(recipe)
 
@@ -103,6 +110,12 @@ class Documents(unittest.TestCase):
         self.assertEqual(ran, 8)
         self.assertTrue((self.folder / "vectors.npy").is_file())
         self.assertTrue((self.folder / "trained/config.json").is_file())
+
+    def test_kinds_train(self):
+        ((_, kinds),) = (block for block in blocks("docs/training.md", "toml") if "trained" in block[0])
+        (self.folder / "kinds.toml").write_text(f'model = "my-model"\noutput = "of-kinds"\n{kinds}')
+        result = self.run_shell("decovec train kinds.toml")
+        self.assertEqual(result.returncode, 0, result.stderr)
 
     @unittest.skipUnless(shutil.which("mpirun"), "mpirun is not installed")
     def test_ranks_train(self):

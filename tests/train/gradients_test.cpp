@@ -5,6 +5,7 @@
 #include <ATen/core/grad_mode.h>
 
 #include "decovec/loss/info_nce.hpp"
+#include "train/fixed_rows.hpp"
 #include "train/grad_cache.hpp"
 #include "train/thread_world.hpp"
 #include "train/tiny_run.hpp"
@@ -13,21 +14,21 @@
 namespace decovec {
 namespace {
 
-using test::tiny_model;
+using test::drawn, test::fixed_rows, test::tiny_model;
 
 const Dataset definitions = test::tiny_definitions(), topics = test::tiny_topics();
 
+const RowSource definition_rows =
+    fixed_rows("definitions", {drawn(definitions, 0, 1, {0, 1, 2}), drawn(definitions, 1, 0, {}),
+                               drawn(definitions, 3, 0, {0}), drawn(definitions, 6, 0, {0})});
+const RowSource topic_rows = fixed_rows("topics", {drawn(topics, 0, 0, {1, 0}), drawn(topics, 2, 0, {0})});
+
 StepBatch make_batch(const Embedder& model, RowRange own = {0, 6}) {
-  const std::vector<TrainingSet> sets = {{&definitions, "find: ", "text: ", true},
-                                         {&topics, "topic: ", "", false}};
-  const std::vector<BatchRow> rows = {
-      {.dataset = 0, .example = 0, .positive = 1, .negatives = {0, 1, 2}},
-      {.dataset = 0, .example = 1, .positive = 0, .negatives = {}},
-      {.dataset = 1, .example = 0, .positive = 0, .negatives = {1, 0}},
-      {.dataset = 0, .example = 3, .positive = 0, .negatives = {0}},
-      {.dataset = 0, .example = 6, .positive = 0, .negatives = {0}},
-      {.dataset = 1, .example = 2, .positive = 0, .negatives = {0}},
-  };
+  const std::vector<TrainingSet> sets = {{&definition_rows, "find: ", "text: ", true},
+                                         {&topic_rows, "topic: ", "", false}};
+  const std::vector<BatchRow> rows = {{.dataset = 0, .example = 0}, {.dataset = 0, .example = 1},
+                                      {.dataset = 1, .example = 0}, {.dataset = 0, .example = 2},
+                                      {.dataset = 0, .example = 3}, {.dataset = 1, .example = 1}};
   return assemble(sets, rows, own, [&](std::string_view instruction, std::string_view text) {
     return model.sequence(instruction, text, Truncate::right);
   });

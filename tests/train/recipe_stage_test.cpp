@@ -21,6 +21,8 @@ data = ["pairs"]
 loss = "info_nce"
 temperature = 0.02
 batch_size = 64
+homogeneous_ratio = 0.5
+size_exponent = 1
 micro_batch_tokens = 1000
 gradient_checkpointing = true
 steps = 30
@@ -35,6 +37,8 @@ output = "after one"
   const StageRecipe& stage = recipe.stages.at(0);
   EXPECT_EQ(stage.losses.at(0).description, "info_nce(temperature = 0.02)");
   EXPECT_EQ(stage.batch_size, 64);
+  EXPECT_EQ(stage.homogeneous_ratio, 0.5);
+  EXPECT_EQ(stage.size_exponent, 1.0);
   EXPECT_EQ(stage.micro_batch_tokens, 1000);
   EXPECT_TRUE(stage.gradient_checkpointing);
   EXPECT_EQ(stage.optimizer, Optimizer::sgd);
@@ -62,6 +66,10 @@ TEST_F(RecipeTest, ErrorsOfAStageNameFileLineAndPlace) {
             "r.toml:14: stage 'retrieval': 'temperature': expected a number of 1e-06 or more, got 0");
   EXPECT_EQ(error(replaced(whole, "steps = 20", "clip = nan")),
             "r.toml:14: stage 'retrieval': 'clip': expected a number of 0 or more, got nan");
+  EXPECT_EQ(error(replaced(whole, "steps = 20", "homogeneous_ratio = 2")),
+            "r.toml:14: stage 'retrieval': 'homogeneous_ratio': expected a number from 0 to 1, got 2");
+  EXPECT_EQ(error(replaced(whole, "steps = 20", "size_exponent = -0.5")),
+            "r.toml:14: stage 'retrieval': 'size_exponent': expected a number from 0 to 1, got -0.5");
   EXPECT_EQ(error(replaced(whole, "steps = 20", "learning_rate = 0")),
             "r.toml:14: stage 'retrieval': 'learning_rate': expected a number above 0, got 0");
   EXPECT_TRUE(

@@ -5,9 +5,12 @@
 #include <ATen/ATen.h>
 
 #include "io/temporary_folder.hpp"
+#include "train/fixed_rows.hpp"
 
 namespace decovec {
 namespace {
+
+using test::drawn, test::fixed_rows;
 
 /// As many ids as the whole string has bytes, cut at ten.
 TokenSequence by_length(std::string_view instruction, std::string_view text) {
@@ -22,12 +25,12 @@ const Dataset definitions{"definitions",
                           {{"whale", {"sea mammal", "large swimmer"}, {"fish", "boat", "fin"}},
                            {"cat", {"purring pet"}, {"sea mammal"}}}};
 const Dataset labels{"labels", {{"a dog", {"animal"}, {"plant", "act"}}}};
-const std::vector<TrainingSet> sets = {{&definitions, "Q: ", "", true}, {&labels, "", "D: ", false}};
+const RowSource definition_rows =
+    fixed_rows("definitions", {drawn(definitions, 0, 1, {2, 0}), drawn(definitions, 1, 0, {0})});
+const RowSource label_rows = fixed_rows("labels", {drawn(labels, 0, 0, {1})});
+const std::vector<TrainingSet> sets = {{&definition_rows, "Q: ", "", true}, {&label_rows, "", "D: ", false}};
 const std::vector<BatchRow> rows = {
-    {.dataset = 0, .example = 0, .positive = 1, .negatives = {2, 0}},
-    {.dataset = 1, .example = 0, .positive = 0, .negatives = {1}},
-    {.dataset = 0, .example = 1, .positive = 0, .negatives = {0}},
-};
+    {.dataset = 0, .example = 0}, {.dataset = 1, .example = 0}, {.dataset = 0, .example = 1}};
 
 TEST(StepBatch, QueriesComeFirstThenEachRowsPositiveAndNegatives) {
   const StepBatch batch = assemble(sets, rows, {0, 3}, by_length);
@@ -54,8 +57,8 @@ TEST(StepBatch, RelationFollowsTheSetsPolicies) {
 
 TEST(StepBatch, RowsOfOneQueryShareTheirAnswers) {
   const Dataset asked_twice{"asked", {{"whale", {"sea mammal"}, {}}, {"whale", {"large swimmer"}, {}}}};
-  const StepBatch batch =
-      assemble({{&asked_twice, "", "", true}}, {{}, {.example = 1, .negatives = {}}}, {0, 2}, by_length);
+  const RowSource source = retrieval_rows(asked_twice, 7);
+  const StepBatch batch = assemble({{&source, "", "", true}}, {{}, {.example = 1}}, {0, 2}, by_length);
   EXPECT_TRUE(batch.relation.labels(0, 2).to(at::kLong).equal(at::eye(2, at::kLong)));
   EXPECT_EQ(batch.relation.masked(0, 2), 2);
 }
@@ -63,12 +66,11 @@ TEST(StepBatch, RowsOfOneQueryShareTheirAnswers) {
 TEST(StepBatch, ScoresGoWithTheirTexts) {
   const Dataset taught{"taught",
                        {{"whale", {"sea mammal", "swimmer"}, {"fish", "boat"}, {0.9, 0.8}, {0.3, 0.1}}}};
-  const std::vector<BatchRow> drawn = {{.positive = 1, .negatives = {1, 0}},
-                                       {.dataset = 1, .negatives = {1}}};
-  const std::vector<double> scores =
-      assemble({{&taught, "", "", true}, {&labels, "", "", true}}, drawn, {0, 2}, by_length)
-          .relation.facts()
-          .score;
+  const RowSource taught_rows = fixed_rows("taught", {drawn(taught, 0, 1, {1, 0})});
+  const std::vector<double> scores = assemble({{&taught_rows, "", "", true}, {&label_rows, "", "", true}},
+                                              {{}, {.dataset = 1}}, {0, 2}, by_length)
+                                         .relation.facts()
+                                         .score;
   ASSERT_EQ(scores.size(), 5u);
   EXPECT_EQ(std::vector<double>(scores.begin(), scores.begin() + 3), (std::vector<double>{0.8, 0.1, 0.3}));
   EXPECT_TRUE(std::isnan(scores[3]) && std::isnan(scores[4]));
@@ -90,21 +92,70 @@ TEST(StepBatch, ATextOfWhichNothingIsPooledIsNamed) {
     sequence.pool_begin = std::min<int64_t>(static_cast<int64_t>(instruction.size()), 10);
     return sequence;
   };
-  const std::vector<BatchRow> one = {{.dataset = 0, .example = 1, .negatives = {}}};
-  EXPECT_EQ(assemble({{&definitions, "ask it: ", "", true}}, one, {0, 1}, without_instruction).tokens, 20);
+  const RowSource source = retrieval_rows(definitions, 0);
+  const std::vector<BatchRow> one = {{.dataset = 0, .example = 1}};
+  EXPECT_EQ(assemble({{&source, "ask it: ", "", true}}, one, {0, 1}, without_instruction).tokens, 20);
   EXPECT_EQ(
       message_of([&] {
-        assemble({{&definitions, "question: ", "", true}}, one, {0, 1}, without_instruction);
+        assemble({{&source, "question: ", "", true}}, one, {0, 1}, without_instruction);
       }),
       "train: data set 'definitions', example 2: text \"cat\": none of its tokens is pooled, so it cannot be "
       "learned; its prompt leaves it no room: shorten the prompt or raise max_length");
   const Dataset empty{"empty", {{"a", {""}, {}}}};
   EXPECT_EQ(
       message_of([&] {
-        assemble({{&empty, "", "D: ", true}}, {{}}, {0, 1}, without_instruction);
+        const RowSource rows_of_empty = retrieval_rows(empty, 0);
+        assemble({{&rows_of_empty, "", "D: ", true}}, {{}}, {0, 1}, without_instruction);
       }),
       "train: data set 'empty', example 1: text \"\": none of its tokens is pooled, so it cannot be learned; "
       "remove the example, or give it a text");
+}
+
+TEST(StepBatch, NoTextOfALabelIsANegativeOfAnotherInTheBatch) {
+  const Dataset topics{"topics",
+                       {{"whale", {"sea"}, {}},
+                        {"ship", {"sea"}, {}},
+                        {"fish", {"sea"}, {}},
+                        {"bird", {"sky"}, {}},
+                        {"cloud", {"sky"}, {}}}};
+  const std::map<std::string, std::string> label = {
+      {"whale", "sea"}, {"ship", "sea"}, {"fish", "sea"}, {"bird", "sky"}, {"cloud", "sky"}};
+  const RowSource source = labelled_rows(topics, 1);
+  std::vector<BatchRow> all;
+  for (int64_t i = 0; i < source.size; ++i)
+    all.push_back({.example = i, .key = RandomKey(static_cast<uint64_t>(i))});
+  const StepBatch batch = assemble({{&source, "", "", true}}, all, {0, 5}, by_length);
+  std::vector<DrawnRow> drawn_rows;
+  for (const BatchRow& row : all) drawn_rows.push_back(source.draw(row.example, row.key));
+  const at::Tensor documents = batch.relation.labels(0, 5),
+                   queries = batch.relation.labels(0, 5, Direction::query_to_query);
+  for (int64_t q = 0; q < 5; ++q) {
+    const std::string own = label.at(drawn_rows[static_cast<size_t>(q)].query);
+    for (int64_t other = 0; other < 5; ++other) {
+      const DrawnRow& row = drawn_rows[static_cast<size_t>(other)];
+      EXPECT_EQ(queries[q][other].item<int8_t>(), label.at(row.query) == own ? kNothing : kInBatchNegative);
+      for (int64_t d = 0; d < 2; ++d) {
+        const bool right = label.at(row.documents[static_cast<size_t>(d)].text) == own;
+        const int8_t expected =
+            q == other ? (d == 0 ? kPositive : kCuratedNegative) : (right ? kNothing : kInBatchNegative);
+        EXPECT_EQ(documents[q][2 * other + d].item<int8_t>(), expected) << q << " " << other << " " << d;
+      }
+    }
+  }
+}
+
+TEST(StepBatch, PairsOfOneTextAreNotEachOthersNegatives) {
+  const Dataset pairs{"pairs",
+                      {{.query = "a", .positives = {"b"}, .negatives = {}, .positive_scores = {5}},
+                       {.query = "c", .positives = {"a"}, .negatives = {}, .positive_scores = {4}},
+                       {.query = "d", .positives = {"e"}, .negatives = {}, .positive_scores = {4}}}};
+  const RowSource source = pair_rows(pairs, 4);
+  // a with b, c with a, e with d: "a" answers itself and c is another answer to it.
+  const StepBatch batch = assemble({{&source, "", "", true}},
+                                   {{.example = 0}, {.example = 2}, {.example = 5}}, {0, 3}, by_length);
+  EXPECT_TRUE(batch.relation.labels(0, 3).to(at::kLong).equal(
+      at::tensor({1, 0, -1, -1, 1, -1, -1, -1, 1}, at::kLong).view({3, 3})))
+      << batch.relation.labels(0, 3);
 }
 
 TEST(StepBatch, RanksShareTheRelationAndDivideTheTexts) {

@@ -12,15 +12,26 @@
 
 namespace decovec {
 
+/// What a data set's examples are, and so how rows are drawn from them (see docs/training.md).
+enum class DataKind {
+  retrieval,       ///< queries with their right answers
+  classification,  ///< texts, each with its label as its one positive: texts of a label answer each other
+  clustering,      ///< the same
+  sts,             ///< pairs of texts with a score
+};
+
 /// A data set of a recipe: `[[data]]`. `name` and `files` are required. A set that one stage uses with
 /// in-batch negatives and another without is listed twice, under two names.
 struct DataRecipe {
   std::string name;  ///< also of its prompt in the saved folder, so not query or document
   std::vector<std::filesystem::path> files;   ///< JSONL, see Dataset
   std::string query_prompt, document_prompt;  ///< instructions put before queries and documents
-  double weight = 1.0;                        ///< a batch row draws this set with probability weight / sum
-  bool in_batch_negatives = true;             ///< its rows share documents with the rows of other such sets
-  int64_t negatives = 7;                      ///< hard negatives a row takes, fewer where fewer exist
+  DataKind kind = DataKind::retrieval;
+  std::optional<double> threshold = {};  ///< of sts: the score from which on pairs answer each other
+  double weight = 1.0;                   ///< how often the set is drawn, see SamplingOptions
+  int64_t max_examples = 0;              ///< rows of an epoch, drawn by the seed where there are more; 0: all
+  bool in_batch_negatives = true;        ///< its rows share documents with the rows of other such sets
+  int64_t negatives = 7;                 ///< negatives a row takes, fewer where fewer exist
 };
 
 enum class Optimizer { adamw, sgd };
@@ -55,6 +66,8 @@ struct StageRecipe {
   std::vector<std::string> data;                    ///< names of data sets; empty: all
   std::vector<LossRecipe> losses = {LossRecipe()};  ///< `loss`: their weighted sum, see BatchLoss
   int64_t batch_size = 128;             ///< queries in a step, over all ranks; at most kMaxBatchSize
+  double homogeneous_ratio = 0;         ///< the part of a batch that is of one data set, see SamplingOptions
+  double size_exponent = 0;             ///< weights are multiplied by size^this, see SamplingOptions
   int64_t micro_batch_tokens = 4096;    ///< tokens with a graph at once: memory, not the result
   bool gradient_checkpointing = false;  ///< see ForwardOptions
   int64_t steps = 1000;

@@ -35,6 +35,8 @@ struct TrainOptions {
   bool resume = false;
   /// Called after each step.
   std::function<void(const StepReport&)> on_step = {};
+  /// Draw and tokenize the next batch on a thread while a step computes: time, not the result.
+  bool prepare_ahead = true;
   /// A requested stop ends training after the running step, with a checkpoint.
   std::stop_token stop = {};
   /// The ranks that train together; empty: this process alone.
