@@ -158,6 +158,16 @@ TEST_F(Batches, PreparedAheadTrainTheSame) {
   EXPECT_TRUE(same_weights(ahead, in_turn));
 }
 
+TEST_F(Batches, AnErrorInTheMiddleWaitsForNothingButTheBatchThatIsBeingMade) {
+  Embedder model = tiny_model();
+  int64_t steps = 0;
+  const auto stop_at_third = [&](const StepReport&) {
+    if (++steps == 3) throw std::runtime_error("enough");
+  };
+  EXPECT_THROW(train(model, recipe_, {.on_step = stop_at_third}), std::runtime_error);
+  EXPECT_EQ(steps, 3);
+}
+
 TEST_F(Batches, OfEveryKindTrainTheSameOnAnyRanks) {
   for (const double ratio : {0.0, 0.5, 1.0}) {
     stage().homogeneous_ratio = ratio;
