@@ -23,6 +23,9 @@ struct DrawnRows {
   std::vector<RowFacts> facts;
 };
 
+/// Assigning "" would keep the memory.
+void release(std::string& text) { std::string().swap(text); }
+
 DrawnRows draw(const std::vector<TrainingSet>& sets, const std::vector<BatchRow>& rows, RowRange own) {
   DrawnRows drawn{std::vector<DrawnRow>(rows.size()), std::vector<RowFacts>(rows.size())};
   parallel_for(0, static_cast<int64_t>(rows.size()), /*grain_size=*/16, [&](int64_t begin, int64_t end) {
@@ -39,8 +42,8 @@ DrawnRows draw(const std::vector<TrainingSet>& sets, const std::vector<BatchRow>
       for (const DrawnDocument& document : row.documents)
         facts.documents.push_back(text_hash(set.document_prompt, document.text));
       if (r >= own.begin && r < own.end) continue;
-      row.query = {};
-      for (DrawnDocument& document : row.documents) document.text = {};
+      release(row.query);
+      for (DrawnDocument& document : row.documents) release(document.text);
     }
   });
   return drawn;
