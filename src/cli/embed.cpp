@@ -82,7 +82,8 @@ int run(const Options& options) {
   if (options.output != "-") guard.emplace();
   Writer writer(options.output, encode.dimensions > 0 ? encode.dimensions : model.dimensions());
   Progress progress;
-  int64_t done = 0;
+  int64_t done = 0, cut = 0;
+  encode.on_truncated = [&](int64_t texts) { cut += texts; };
   encode.on_progress = [&](int64_t of_block, int64_t) {
     throw_if_interrupted();
     progress.count("embed", done + of_block, 0);
@@ -110,6 +111,10 @@ int run(const Options& options) {
   });
   write_block();
   writer.finish();
+  progress.clear();
+  if (cut > 0)
+    log_info(fmt::format("{} of {} texts were longer than {} ids and were cut", cut, done,
+                         encode.max_length > 0 ? encode.max_length : model.rule.max_length));
   return 0;
 }
 

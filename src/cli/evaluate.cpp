@@ -58,8 +58,7 @@ Run add_evaluate(CLI::App& program) {
   add_model_options(*command, options->model);
   command->add_option("TASK_DIR", options->tasks, "Task folders")->required()->option_text("(required)");
   command->add_option("--json", options->json, "Also write the figures to FILE as JSON")
-      ->check(
-          [](const std::string& name) { return name.empty() ? "expected a file, got an empty name" : ""; })
+      ->check(not_empty("a file"))
       ->option_text("FILE");
   add_text_options(*command, options->text, "every text but retrieval's documents");
   command->footer(R"(

@@ -1,3 +1,4 @@
+#include <algorithm>
 
 #include "cli/options.hpp"
 #include "cli/terminal.hpp"
@@ -63,7 +64,14 @@ int run(int argc, char** argv) {
     return 0;
   } catch (const CLI::ParseError& error) {
     if (!chosen()) return wrong_usage(fmt::format("{}; {}", error.what(), kNoCommand), "decovec");
-    return wrong_usage(error.what(), "decovec " + chosen()->get_name());
+    const std::string command = "decovec " + chosen()->get_name();
+    const bool says_model = std::any_of(argv, argv + argc, [](const char* argument) {
+      return std::string_view(argument).starts_with("--model");
+    });
+    if (says_model && chosen()->get_option_no_throw("DIR") != nullptr)
+      return wrong_usage(fmt::format("the model's folder stands alone, without --model: {} DIR", command),
+                         command);
+    return wrong_usage(error.what(), command);
   }
   for (size_t i = 0; i < commands.size(); ++i)
     if (commands[i] == chosen()) return runs[i]();

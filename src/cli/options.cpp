@@ -3,6 +3,8 @@
 #include <charconv>
 #include <unistd.h>
 
+#include <ATen/core/grad_mode.h>
+
 #include "cli/terminal.hpp"
 #include "io/error.hpp"
 
@@ -51,7 +53,36 @@ std::string unescaped(const std::string& text) {
   return result;
 }
 
+// What can be told of a vector of zeros.
+std::string why_zero(const Embedder& model, const std::string& text, const EncodeOptions& options) {
+  const at::NoGradGuard no_graph;
+  const TokenSequence sequence = model.sequence(options.prompt.value_or(model.default_instruction()),
+                                                text + options.suffix, options.truncate, options.max_length);
+  const auto length = static_cast<int64_t>(sequence.ids.size());
+  if (sequence.pool_begin >= length) return "none of the text's tokens is pooled; is it empty?";
+  const TokenBatch batch = pack({sequence}, length, model.device()).front().batch;
+  Embedder bare = model;
+  bare.heads.clear();
+  if (!bare.embed(batch).any().item<bool>())
+    return "the decoder's states are zero, or were too large for their norm; check the model's weights";
+  for (const Head& head : model.heads)
+    if (!std::holds_alternative<Normalize>(head)) bare.heads.push_back(head);
+  const at::Tensor unscaled = bare.embed(batch);
+  if (!unscaled.any().item<bool>()) return "a Dense makes it zero; check the module's weights";
+  return fmt::format(
+      "its values reach {:.3g} before they are normalised, which float32 has no norm for; did the training "
+      "diverge?",
+      unscaled.abs().max().item<double>());
+}
+
 }  // namespace
+
+CLI::Validator not_empty(const std::string& what) {
+  return {[=](const std::string& text) {
+            return text.empty() ? fmt::format("expected {}, got an empty name", what) : "";
+          },
+          ""};
+}
 
 CLI::Validator whole_number(int64_t minimum, int64_t maximum) {
   return {
@@ -73,8 +104,7 @@ void add_device_option(CLI::App& command, std::string& device) {
 void add_model_options(CLI::App& command, ModelOptions& options, bool positional) {
   command.add_option(positional ? "DIR" : "--model", options.folder, "Model folder")
       ->required()
-      ->check(
-          [](const std::string& name) { return name.empty() ? "expected a folder, got an empty name" : ""; })
+      ->check(not_empty("a folder"))
       ->option_text(positional ? "(required)" : "DIR (required)");
   add_choice(command, "--attention", options.attention, {"causal", "bidirectional"},
              "Mask, instead of the folder's");
@@ -82,14 +112,17 @@ void add_model_options(CLI::App& command, ModelOptions& options, bool positional
              "Pooling, where the folder says none or instead of it");
   command.add_option("--adapter", options.adapters, "Adapter folder of PEFT to apply; may be repeated")
       ->allow_extra_args(false)
+      ->check(not_empty("a folder"))
       ->option_text("DIR");
   command
       .add_option("--base", options.base, "The base model's folder, where the model folder is an adapter's")
+      ->check(not_empty("a folder"))
       ->option_text("DIR");
   command
       .add_option(
           "--dense", options.dense,
           "Folder of the Dense to use, where the model has several (2_Dense_2048) [the folder's choice]")
+      ->check(not_empty("a folder's name"))
       ->option_text("NAME");
   add_choice(command, "--dtype", options.dtype, {"auto", "float32", "bfloat16", "float16"},
              "Weights in memory; auto: the folder's");
@@ -166,14 +199,16 @@ EncodeOptions encode_options(const TextOptions& options, const Embedder& model) 
 
 at::Tensor encode_lines(const Embedder& model, const std::vector<std::string>& texts,
                         const EncodeOptions& options, const std::string& file, int64_t first_line) {
+  model.check_room(options);
   try {
     const at::Tensor rows = model.encode(texts, options);
     const at::Tensor zero = rows.eq(0).all(1);
-    if (zero.any().item<bool>())
-      log_warning(fmt::format(
-          "{}:{}: no token of the text is pooled, so its vector is zero ({} such here); the prompt "
-          "may fill the maximal length",
-          file, first_line + zero.to(at::kInt).argmax().item<int64_t>(), zero.sum().item<int64_t>()));
+    if (zero.any().item<bool>()) {
+      const int64_t first = zero.to(at::kInt).argmax().item<int64_t>();
+      log_warning(fmt::format("{}:{}: the vector is zero ({} such here): {}", file, first_line + first,
+                              zero.sum().item<int64_t>(),
+                              why_zero(model, texts[static_cast<size_t>(first)], options)));
+    }
     return rows;
   } catch (const TextError& error) {
     fail_line(file, first_line + error.text, error.reason);

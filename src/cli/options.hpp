@@ -55,6 +55,9 @@ void add_sequence_options(CLI::App& command, TextOptions& options, const std::st
 /// Adds the same, --dimensions and --batch-tokens.
 void add_text_options(CLI::App& command, TextOptions& options, const std::string& prompted);
 
+/// Accepts all but the empty text; `what` is expected.
+CLI::Validator not_empty(const std::string& what);
+
 /// Accepts whole numbers from `minimum` to `maximum`, read as decimal ("010" is ten).
 CLI::Validator whole_number(int64_t minimum, int64_t maximum);
 

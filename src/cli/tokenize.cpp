@@ -14,9 +14,7 @@ struct Options {
 int run(const Options& options) {
   const Embedder model = load_model(options.model);
   const EncodeOptions encode = encode_options(options.text, model);
-  const std::string instruction =
-      encode.prompt ? *encode.prompt
-                    : (model.default_prompt.empty() ? "" : model.prompt(model.default_prompt));
+  const std::string instruction = encode.prompt.value_or(model.default_instruction());
   const std::string name = shown_name(options.input);
 
   std::string lines;

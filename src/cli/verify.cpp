@@ -20,7 +20,8 @@ struct Options {
 };
 
 // The first text whose ids are others, or none.
-std::optional<size_t> other_ids(const Embedder& model, const ReferenceCase& one, const std::string& instruction) {
+std::optional<size_t> other_ids(const Embedder& model, const ReferenceCase& one,
+                                const std::string& instruction) {
   for (size_t i = 0; i < one.ids.size(); ++i)
     if (model.sequence(instruction, one.texts[i], Truncate::right).ids != one.ids[i]) return i;
   return std::nullopt;
@@ -59,8 +60,7 @@ int run(const Options& options) {
             .nan_to_num(std::numeric_limits<double>::infinity(), std::numeric_limits<double>::infinity())
             .max()
             .item<double>();
-    const std::string instruction = encode.prompt.value_or(
-        model.default_prompt.empty() ? std::string() : model.prompt(model.default_prompt));
+    const std::string instruction = encode.prompt.value_or(model.default_instruction());
     const std::optional<size_t> other = other_ids(model, one, instruction);
     const std::string name =
         one.prompt_name ? *one.prompt_name : (one.prompt ? one_line(*one.prompt, 22) : "(none given)");
@@ -73,10 +73,13 @@ int run(const Options& options) {
   }
   write_stdout(table);
   if (same_ids && furthest <= reference.tolerance) return 0;
-  log_error(fmt::format("{}: {}", reference.where,
-                        same_ids ? fmt::format("a vector differs by {:.3g}, at most {:.3g} are allowed",
-                                               furthest, reference.tolerance)
-                                 : "texts become other ids; the tokenizer's files are read differently"));
+  std::string what = "texts become other ids; the tokenizer's files are read differently";
+  if (same_ids)
+    what =
+        fmt::format("a vector differs by {:.3g}, at most {:.3g} are allowed", furthest, reference.tolerance);
+  if (const std::string own = name_of(model.dtype()); own != reference.dtype)
+    what += fmt::format("; the reference was computed in {}, the model in {}", reference.dtype, own);
+  log_error(fmt::format("{}: {}", reference.where, what));
   return 1;
 }
 

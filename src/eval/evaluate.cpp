@@ -24,7 +24,7 @@ class TaskEncoder {
     if (!documents && options_.encode.prompt) return *options_.encode.prompt;
     if (!documents && !options_.prompt_name.empty()) return model_.prompt(options_.prompt_name);
     if (model_.prompts.contains(prompt)) return model_.prompt(prompt);
-    return model_.default_prompt.empty() ? "" : model_.prompt(model_.default_prompt);
+    return model_.default_instruction();
   }
 
   /// `prompt` as in `instruction`. `what` are the texts, for progress and errors, `name` the text at an
@@ -39,6 +39,7 @@ class TaskEncoder {
         options_.on_progress(fmt::format("{}: {}", task_, what), done, total);
       };
     try {
+      model_.check_room(encode);
       const at::Tensor rows = model_.encode(texts, encode);
       const at::Tensor finite = at::isfinite(rows).all(1);
       if (!finite.all().item<bool>())
@@ -47,6 +48,8 @@ class TaskEncoder {
       return rows;
     } catch (const TextError& error) {
       reject("{}: {}: {}", task_, name(error.text), error.reason);
+    } catch (const std::invalid_argument& error) {
+      reject("{}: {}: {}", task_, what, error.what());
     }
   }
 

@@ -42,11 +42,11 @@ Shard open_shard(const fs::path& path) {
   return shard;
 }
 
-// The file that stands for a folder.
+// The file that stands for a folder; empty where there is none.
 fs::path find_in_folder(const fs::path& folder) {
   for (const char* name : kFolderNames)
     if (file_exists(folder / name)) return folder / name;
-  fail("{}: no weights; looked for {}", folder.string(), fmt::join(kFolderNames, ", "));
+  return {};
 }
 
 at::Tensor tensor_in(const Shard& shard, const std::string& name, const TensorEntry& entry) {
@@ -143,6 +143,8 @@ TensorFiles TensorFiles::open(const fs::path& path) {
   return at_boundary("TensorFiles::open", [&] {
     auto contents = std::make_shared<Contents>();
     contents->path = fs::is_directory(path) ? find_in_folder(path) : path;
+    if (contents->path.empty())
+      fail("{}: no weights; looked for {}", path.string(), fmt::join(kFolderNames, ", "));
     if (contents->path.extension() == ".json") {
       contents->open_index();
     } else {
@@ -153,6 +155,8 @@ TensorFiles TensorFiles::open(const fs::path& path) {
     return result;
   });
 }
+
+bool TensorFiles::in_folder(const fs::path& folder) { return !find_in_folder(folder).empty(); }
 
 std::vector<std::string> TensorFiles::names() const {
   std::vector<std::string> names;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <fmt/ranges.h>
+#include <map>
 
 #include <ATen/ATen.h>
 
@@ -46,13 +47,30 @@ struct Storage {
   int64_t begin, elements;
 };
 
-// The tensors that a pickle's values describe. `where` names the file and, once it is known, the tensor.
+// The entries of bytes by their keys; the names lie in the directory.
+using Storages = std::map<std::string_view, ZipRecord>;
+
+Storages storages_of(const ZipRecords& records, const std::string& root) {
+  const std::string folder = root + "/data/";
+  Storages storages;
+  for (auto record = records.lower_bound(folder); record != records.end(); ++record) {
+    if (!record->first.starts_with(folder)) break;
+    storages.emplace(std::string_view(record->first).substr(folder.size()), record->second);
+  }
+  return storages;
+}
+
+// One tensor that a pickle's values describe, which `where` names.
 class TensorReader {
  public:
-  TensorReader(const ZipRecords& records, std::string root, std::string where)
-      : records_(records), root_(std::move(root)), where_(std::move(where)) {}
+  TensorReader(const Storages& storages, std::string where) : storages_(storages), where_(std::move(where)) {}
 
   TensorEntry tensor(const PickleValue& value) const {
+    if (std::holds_alternative<PickleDict*>(value))
+      fail(
+          "{}: expected a tensor, got a dictionary; if the weights lie in it, save it alone "
+          "(torch.save(checkpoint[\"state_dict\"], file))",
+          where_);
     const auto* call = as<const PickleCall*>(value, "a tensor");
     if (call->function == kParameter) call = as<const PickleCall*>(arguments(*call, 3)[0], "a tensor");
     if (call->function != kTensor) fail("{}: expected a tensor, got a call of {}", where_, call->function);
@@ -86,8 +104,8 @@ class TensorReader {
                                           [&](const auto& known) { return known.first == name; });
     if (type == kStorages.end()) fail("{}: expected a storage's class, got {}", where_, name);
     const auto key = as<std::string_view>(items[2], "a storage's key");
-    const auto record = records_.find(fmt::format("{}/data/{}", root_, key));
-    if (record == records_.end())
+    const auto record = storages_.find(key);
+    if (record == storages_.end())
       fail("{}: its storage {} is not in the file", where_, shown(Json(std::string(key))));
     const auto elements = as<int64_t>(items[4], "a number of elements");
     const TensorDtype* dtype = find_dtype(type->second);
@@ -138,8 +156,8 @@ class TensorReader {
             .strides = std::move(strides)};
   }
 
-  const ZipRecords& records_;
-  std::string root_, where_;
+  const Storages& storages_;
+  std::string where_;
 };
 
 // The folder that all of a file's entries lie in; torch names it after the file.
@@ -177,12 +195,13 @@ TensorEntries parse_torch_file(std::string_view file, const std::string& where) 
   PickleDict* const* dict = std::get_if<PickleDict*>(&pickle.root);
   if (dict == nullptr)
     fail("{}: expected a dictionary of names to tensors, got {}", pickle_name, kind_of(pickle.root));
+  const Storages storages = storages_of(records, root);
   TensorEntries tensors;
   for (const auto& [key, value] : (*dict)->items) {
     const auto* const name = std::get_if<std::string_view>(&key);
     if (name == nullptr) fail("{}: expected a text as a tensor's name, got {}", pickle_name, kind_of(key));
     const std::string place = fmt::format("{}: {}", pickle_name, shown(Json(std::string(*name))));
-    if (!tensors.emplace(*name, TensorReader(records, root, place).tensor(value)).second)
+    if (!tensors.emplace(*name, TensorReader(storages, place).tensor(value)).second)
       fail("{}: the name appears twice", place);
   }
   return tensors;

@@ -2,9 +2,12 @@
 
 #include <algorithm>
 #include <array>
+#include <limits>
 
 #include "io/error.hpp"
 #include "io/file.hpp"
+#include "io/json_keys.hpp"
+#include "model/families.hpp"
 #include "model/folder.hpp"
 
 namespace decovec {
@@ -129,8 +132,10 @@ AdapterBias read_bias(const JsonObject& json) {
   fail("{}: 'bias': expected none, all or lora_only, got '{}'", json.where(), stated);
 }
 
-double finite(const JsonObject& json, const std::string& key, double number) {
-  if (!std::isfinite(number)) fail("{}: '{}': expected a finite number", json.where(), key);
+double alpha(const JsonObject& json, const std::string& key) {
+  const double number = json.number(key);
+  if (!(std::abs(number) <= std::numeric_limits<float>::max()))
+    fail("{}: '{}': expected a number that float32 can hold, got {}", json.where(), key, number);
   return number;
 }
 
@@ -157,10 +162,10 @@ AdapterConfig read_adapter_config(const std::filesystem::path& folder) {
     fail("{}: 'target_modules': expected names, an expression or all-linear, got none", json.where());
 
   AdapterConfig config;
-  config.base = json.string("base_model_name_or_path", "");
+  config.base = read_path(json, "base_model_name_or_path").string();
   config.task = json.string("task_type", "");
   config.rank = json.integer("r", 1, kMostRank);
-  config.alpha = finite(json, "lora_alpha", json.number("lora_alpha"));
+  config.alpha = alpha(json, "lora_alpha");
   config.dropout = json.number("lora_dropout", 0);
   config.rslora = json.boolean("use_rslora", false);
   config.dora = json.boolean("use_dora", false);
@@ -171,13 +176,30 @@ AdapterConfig read_adapter_config(const std::filesystem::path& folder) {
   config.rank_pattern = read_patterns<int64_t>(
       json, ordered, "rank_pattern",
       [](const JsonObject& values, const std::string& key) { return values.integer(key, 1, kMostRank); });
-  config.alpha_pattern = read_patterns<double>(json, ordered, "alpha_pattern",
-                                               [](const JsonObject& values, const std::string& key) {
-                                                 return finite(values, key, values.number(key));
-                                               });
+  config.alpha_pattern = read_patterns<double>(json, ordered, "alpha_pattern", alpha);
   config.modules_to_save = read_plain_names(json, "modules_to_save");
   config.bias = read_bias(json);
   return config;
+}
+
+void refuse_other_family(const std::filesystem::path& folder, const std::string& family) {
+  const JsonObject json = JsonObject::read(folder / folder::kAdapterConfig);
+  if (!json.has("auto_mapping")) return;
+  const JsonObject mapping = json.object("auto_mapping");
+  const std::string library =
+      mapping.string("parent_library", "");  // transformers.models.llama.modeling_llama
+  const std::string name = mapping.string("base_model_class", "");  // LlamaModel
+  constexpr std::string_view kModels = "transformers.models.";
+  const std::string module = family.substr(0, family.find("_text"));
+  const Family* of_class = find_family_of_class(name);
+  const bool other_library =
+      library.starts_with(kModels) && !library.substr(kModels.size()).starts_with(module + ".");
+  const bool other_class = of_class != nullptr && of_class->written_as != family;
+  if (other_library || other_class)
+    fail(
+        "{}: '{}' {}: the adapter was made on a model of that class, and the base is of the family {}; give "
+        "the folder of the adapter's own base (--model or --base DIR, LoadOptions::base)",
+        mapping.where(), name, library, family);
 }
 
 OrderedJson write_adapter_config(const AdapterConfig& config) {

@@ -20,7 +20,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int kMostBases = 8;
+constexpr size_t kMostBases = 8;
+constexpr const char* kSayBase = "give the base model's folder by --base DIR (LoadOptions::base)";
 constexpr const char* kPickled = "adapter_model.bin";  // of old versions
 constexpr std::array kAdapterParts = {"lora_A", "lora_B", "lora_embedding_A", "lora_embedding_B",
                                       "lora_magnitude_vector"};
@@ -30,13 +31,13 @@ fs::path plain_path(const fs::path& folder) {
   return fs::absolute(folder / "").lexically_normal().parent_path();
 }
 
-bool has_any(const fs::path& folder, std::initializer_list<const char*> names) {
-  return std::any_of(names.begin(), names.end(),
-                     [&](const char* name) { return file_exists(folder / name); });
+std::string path_list(const std::vector<fs::path>& paths) {
+  std::string list;
+  for (const fs::path& path : paths) list += (list.empty() ? "" : " on ") + path.string();
+  return list;
 }
 
 fs::path base_of(const fs::path& folder, const fs::path& given) {
-  constexpr const char* kSayBase = "give the base model's folder by --base DIR (LoadOptions::base)";
   std::error_code error;
   if (!given.empty()) {
     if (!fs::is_directory(given, error))
@@ -56,8 +57,8 @@ fs::path base_of(const fs::path& folder, const fs::path& given) {
   return is_beside ? beside : here;
 }
 
-ModelParts find_parts(const fs::path& folder, const fs::path& base, int depth) {
-  if (depth == kMostBases) fail("{}: more than {} adapters on one another", folder.string(), kMostBases);
+// `above` are the adapters whose base is looked for, the last one's.
+ModelParts follow_bases(const fs::path& folder, const fs::path& base, std::vector<fs::path> above) {
   const bool modules = file_exists(folder / folder::kModules);
   const fs::path transformer = modules ? transformer_folder(folder) : folder;
   const ModelParts own = {folder, transformer, transformer, transformer, {}};
@@ -67,14 +68,20 @@ ModelParts find_parts(const fs::path& folder, const fs::path& base, int depth) {
              folder.string());
     return own;
   }
+  const fs::path canonical = fs::canonical(transformer);
+  const bool circle = std::find(above.begin(), above.end(), canonical) != above.end();
+  above.push_back(canonical);
+  if (circle)
+    fail("{}: the adapter's base leads back to it ({}); {}", folder.string(), path_list(above), kSayBase);
+  if (above.size() > kMostBases)
+    fail("{}: more than {} adapters on one another ({})", folder.string(), kMostBases, path_list(above));
   ModelParts parts = own;
-  const bool whole = has_any(transformer, {"model.safetensors", "model.safetensors.index.json",
-                                           "pytorch_model.bin", "pytorch_model.bin.index.json"});
-  if (!whole || !base.empty()) {
-    parts = find_parts(base_of(transformer, base), {}, depth + 1);
+  if (!TensorFiles::in_folder(transformer) || !base.empty()) {
+    parts = follow_bases(base_of(transformer, base), {}, std::move(above));
     if (modules) parts.settings = own.settings;
-    if (has_any(transformer, {folder::kConfig})) parts.config = own.config;
-    if (has_any(transformer, {"tokenizer.json", "tokenizer.model"})) parts.tokenizer = own.tokenizer;
+    if (file_exists(transformer / folder::kConfig)) parts.config = own.config;
+    if (file_exists(transformer / "tokenizer.json") || file_exists(transformer / "tokenizer.model"))
+      parts.tokenizer = own.tokenizer;
   }
   parts.adapters.push_back(transformer);
   return parts;
@@ -147,6 +154,9 @@ class AdapterFile {
     taken_ += static_cast<int64_t>(tensor.nbytes());
     if (taken_ > file_.bytes())
       fail("{}: tensor '{}': its {} bytes cannot hold all values", where(), name, file_.bytes());
+    if (!at::isfinite(tensor).all().item<bool>())
+      fail("{}: tensor '{}': holds numbers that are not finite; is the adapter's training at fault?", where(),
+           name);
     return tensor;
   }
 
@@ -174,6 +184,7 @@ bool must_be_stored(const AdapterConfig& config, const std::string& path, bool t
 
 Adapter load_adapter(const fs::path& folder, Transformer& transformer) {
   Adapter adapter{.folder = plain_path(folder), .config = read_adapter_config(folder), .merged = false};
+  refuse_other_family(folder, transformer.config.family);
   const std::vector<Parameter> base = parameters(transformer);
   const bool pickled = !file_exists(folder / folder::kAdapterWeights) && file_exists(folder / kPickled);
   AdapterFile file(folder / (pickled ? kPickled : folder::kAdapterWeights));
@@ -221,7 +232,18 @@ Adapter load_adapter(const fs::path& folder, Transformer& transformer) {
 
 }  // namespace
 
-ModelParts find_parts(const fs::path& folder, const fs::path& base) { return find_parts(folder, base, 0); }
+ModelParts find_parts(const fs::path& folder, const fs::path& base, const std::vector<fs::path>& adapters) {
+  ModelParts parts = follow_bases(folder, base, {});
+  std::error_code error;
+  for (const fs::path& adapter : adapters) {
+    for (const fs::path& other : parts.adapters)
+      if (fs::equivalent(adapter, other, error))
+        reject("--adapter (LoadOptions::adapters): {} is applied already; name each adapter once",
+               adapter.string());
+    parts.adapters.push_back(adapter);
+  }
+  return parts;
+}
 
 void load_adapters(Embedder& model, const fs::path& weights, const std::vector<fs::path>& folders) {
   for (const fs::path& folder : folders) {

@@ -17,10 +17,12 @@ struct ModelParts {
   std::vector<std::filesystem::path> adapters;  ///< in the order in which they are applied
 };
 
-/// Follows base_model_name_or_path from the folder, or `base` in its place where that is not empty. Throws
-/// std::runtime_error where the base is no folder here, std::invalid_argument for a `base` of a folder that
-/// has no adapter.
-ModelParts find_parts(const std::filesystem::path& folder, const std::filesystem::path& base);
+/// Follows base_model_name_or_path from the folder, or `base` in its place where that is not empty;
+/// `adapters` come after those found. Throws std::runtime_error where the base is no folder here or leads
+/// back to the adapter, std::invalid_argument for a `base` of a folder that has no adapter, and for an
+/// adapter that is there already.
+ModelParts find_parts(const std::filesystem::path& folder, const std::filesystem::path& base,
+                      const std::vector<std::filesystem::path>& adapters);
 
 /// Adds the adapters of the folders to a model whose weights come from `weights`, one after the other; all
 /// but the last are merged. Throws std::runtime_error that names file and tensor for tensors that are

@@ -11,6 +11,7 @@
 #include "model/adapter_folder.hpp"
 #include "model/config_file.hpp"
 #include "model/folder.hpp"
+#include "model/save.hpp"
 
 namespace decovec {
 namespace {
@@ -42,7 +43,7 @@ void save_adapter_config(const Embedder& model, const fs::path& folder, at::Scal
   write_json(folder / folder::kAdapterConfig, write_adapter_config(adapter.config));
   // With a config.json, transformers takes the folder for a whole model.
   if (!base_says(model.transformer.config, adapter.config.base))
-    write_json(folder / folder::kConfig, write_model_config(model.transformer.config, dtype));
+    write_json(folder / folder::kConfig, decoder_config(model, dtype));
 }
 
 void save_adapter(const Embedder& model, const fs::path& folder, std::optional<at::ScalarType> dtype) {

@@ -65,17 +65,17 @@ at::Tensor Embedder::embed(const TokenBatch& batch, const ForwardOptions& option
 at::Tensor Embedder::encode(const std::vector<std::string>& texts, const EncodeOptions& options) const {
   return at_boundary("Embedder::encode", [&] {
     const at::NoGradGuard no_graph;
-    const std::string instruction =
-        options.prompt ? *options.prompt : (default_prompt.empty() ? std::string() : prompt(default_prompt));
+    const std::string instruction = options.prompt.value_or(default_instruction());
     const auto total = static_cast<int64_t>(texts.size());
     const int64_t width = options.dimensions == 0 ? dimensions() : options.dimensions;
     if (width < 1 || width > dimensions())
       reject("encode: dimensions: expected 1 to the model's {}, got {}", dimensions(), width);
     at::Tensor embeddings = at::empty({total, width}, at::kFloat);
-    int64_t done = 0;
+    int64_t done = 0, truncated = 0;
     for (int64_t begin = 0; begin < total; begin += kTextsPerBlock) {
       const int64_t end = std::min(begin + kTextsPerBlock, total);
       const std::vector<TokenSequence> sequences = tokenize(*this, texts, begin, end, instruction, options);
+      for (const TokenSequence& sequence : sequences) truncated += sequence.truncated;
       for (const PackedBatch& packed : pack(sequences, options.batch_tokens, device())) {
         const at::Tensor rows = at::tensor(packed.rows, at::kLong) + begin;
         at::Tensor vectors = embed(packed.batch).to(at::kCPU, at::kFloat);
@@ -85,6 +85,7 @@ at::Tensor Embedder::encode(const std::vector<std::string>& texts, const EncodeO
         if (options.on_progress) options.on_progress(done, total);
       }
     }
+    if (truncated > 0 && options.on_truncated) options.on_truncated(truncated);
     return embeddings;
   });
 }
@@ -92,6 +93,23 @@ at::Tensor Embedder::encode(const std::vector<std::string>& texts, const EncodeO
 TokenSequence Embedder::sequence(std::string_view instruction, std::string_view text, Truncate truncate,
                                  int64_t max_length) const {
   return make_sequence(*tokenizer, rule, instruction, text, truncate, max_length);
+}
+
+void Embedder::check_room(const EncodeOptions& options) const {
+  if (options.truncate != Truncate::right) return;
+  const TokenSequence alone =
+      sequence(options.prompt.value_or(default_instruction()), "", Truncate::right, options.max_length);
+  const bool cut_eos = rule.eos == EndOfText::cut && !alone.truncated;  // a text would push it out
+  const int64_t limit = options.max_length == 0 ? rule.max_length : options.max_length;
+  if (alone.truncated || static_cast<int64_t>(alone.ids.size()) - (cut_eos ? 1 : 0) >= limit)
+    reject(
+        "with the special tokens, the prompt fills max_length = {} and leaves no room for a text; shorten it "
+        "or raise max_length (--max-length)",
+        limit);
+}
+
+std::string Embedder::default_instruction() const {
+  return default_prompt.empty() ? "" : prompt(default_prompt);
 }
 
 const std::string& Embedder::prompt(const std::string& name) const {

@@ -170,7 +170,15 @@ const Family& find_family(std::string_view model_type, const std::string& where)
     if (family.model_type == model_type) return family;
     known += fmt::format("{}{}", known.empty() ? "" : ", ", family.model_type);
   }
-  fail("{}: 'model_type': '{}' is not supported; expected {}", where, model_type, known);
+  fail("{}: 'model_type': '{}' is not supported; expected {}, gemma3 or nvembed", where, model_type, known);
+}
+
+const Family* find_family_of_class(std::string_view name) {
+  for (const Family& family : kFamilies) {
+    const std::string_view stem = family.architecture.substr(0, family.architecture.rfind("Model"));
+    if (name == family.architecture || name == fmt::format("{}ForCausalLM", stem)) return &family;
+  }
+  return nullptr;
 }
 
 }  // namespace decovec

@@ -18,4 +18,7 @@ struct Family {
 /// The family of a model_type. Throws std::runtime_error that begins with `where` and names those there are.
 const Family& find_family(std::string_view model_type, const std::string& where);
 
+/// The family whose class of transformers has this name ("LlamaModel", "LlamaForCausalLM"), or null.
+const Family* find_family_of_class(std::string_view name);
+
 }  // namespace decovec

@@ -43,9 +43,8 @@ void read_nv_embed(const JsonObject& config, const LoadOptions& options, FolderF
 }
 
 // Where a known embedder's own files lie: with the last adapter that has them, else with the model.
-fs::path marked_folder(const FolderFacts& facts, const LoadOptions& options) {
-  std::vector<fs::path> adapters = facts.parts.adapters;
-  adapters.insert(adapters.end(), options.adapters.begin(), options.adapters.end());
+fs::path marked_folder(const FolderFacts& facts) {
+  const std::vector<fs::path>& adapters = facts.parts.adapters;
   for (auto adapter = adapters.rbegin(); adapter != adapters.rend(); ++adapter)
     if (file_exists(*adapter / folder::kLlm2Vec)) return *adapter;
   return facts.transformer;
@@ -55,7 +54,7 @@ fs::path marked_folder(const FolderFacts& facts, const LoadOptions& options) {
 
 FolderFacts read_folder_facts(const fs::path& model_folder, const LoadOptions& options) {
   FolderFacts facts;
-  facts.parts = find_parts(model_folder, options.base);
+  facts.parts = find_parts(model_folder, options.base, options.adapters);
   const fs::path& folder = facts.parts.settings;
   facts.transformer = folder;
   const auto read_config = [&] { return JsonObject::read(facts.parts.config / folder::kConfig); };
@@ -68,9 +67,12 @@ FolderFacts read_folder_facts(const fs::path& model_folder, const LoadOptions& o
   if (facts.layout != FolderLayout::nv_embed) {
     if (modules) read_modules(folder, options.dense, facts);
     const JsonObject config = read_config();
-    const fs::path marked = marked_folder(facts, options);
+    const fs::path marked = marked_folder(facts);
     const KnownEmbedder* known = find_known_embedder(marked, config);
     facts.config = read_model_config(config, options.attention, attention_of(known));
+    if (facts.pooled_columns.value_or(facts.config.hidden_size) != facts.config.hidden_size)
+      fail("{}: the Pooling's 'word_embedding_dimension': expected the decoder's hidden_size {}, got {}",
+           folder.string(), facts.config.hidden_size, *facts.pooled_columns);
     if (!modules && known) max_length = apply_known(*known, marked, config, options, facts);
   }
   const TransformerSettings settings = read_transformer_settings(facts.transformer);
@@ -91,7 +93,9 @@ void apply_options(const LoadOptions& options, FolderFacts& facts) {
   const bool latent = folder::uses_latents(facts.pooling);
   const EndOfText with_eos = latent ? EndOfText::cut : EndOfText::kept;
   if (changed) {
-    const bool wants_eos = latent || options.pooling == Pooling::last_token;
+    // What was an embedder before keeps what it was trained with.
+    const bool becomes_embedder = facts.layout == FolderLayout::plain_decoder;
+    const bool wants_eos = becomes_embedder && (latent || options.pooling == Pooling::last_token);
     facts.rule.eos = facts.rule.eos != EndOfText::none || wants_eos ? with_eos : EndOfText::none;
     if (latent) facts.rule.instruction = InstructionPooling::nv_embed;
     if (!latent && facts.rule.instruction == InstructionPooling::nv_embed) {

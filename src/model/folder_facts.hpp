@@ -3,6 +3,7 @@
 #pragma once
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,8 +17,9 @@ struct FolderFacts {
   std::filesystem::path transformer;  ///< of the Transformer module; the model's own without modules
   ModelParts parts;                   ///< where config.json, weights and tokenizer lie
   ModelConfig config;
-  std::vector<Pooling> pooling;         ///< empty where the folder says none
-  LatentAttentionConfig latent_config;  ///< of NV-Embed's layout
+  std::vector<Pooling> pooling;           ///< empty where the folder says none
+  std::optional<int64_t> pooled_columns;  ///< word_embedding_dimension of a Pooling
+  LatentAttentionConfig latent_config;    ///< of NV-Embed's layout
   SequenceRule rule;
   std::vector<Head> heads = {Normalize{}};  ///< a Dense's weights lie in the mapped files
   std::map<std::string, std::string> prompts;

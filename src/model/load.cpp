@@ -5,10 +5,10 @@
 
 #include "decovec/model/embedder.hpp"
 #include "io/error.hpp"
-#include "world/device.hpp"
 #include "model/folder.hpp"
 #include "model/folder_facts.hpp"
 #include "model/weights_file.hpp"
+#include "world/device.hpp"
 
 namespace decovec {
 namespace {
@@ -50,9 +50,9 @@ Embedder Embedder::load(const fs::path& folder, const LoadOptions& options) {
     FolderFacts facts = read_folder_facts(folder, options);
     if (facts.pooling.empty() && !options.pooling) {
       fail(
-          "{}: a plain decoder: nothing says how to pool its states; say --pooling mean, last_token or "
-          "latent_attention (LoadOptions::pooling, embedder.pooling of a recipe)",
-          folder.string());
+          "{}: a plain decoder: nothing says how to pool its states; say --pooling, one of {} "
+          "(LoadOptions::pooling, embedder.pooling of a recipe)",
+          folder.string(), name_of(all_poolings()));
     }
     const bool stored_latents = facts.layout == FolderLayout::nv_embed;
     if (!options.dense.empty() && facts.layout != FolderLayout::sentence_transformers)
@@ -119,9 +119,7 @@ Embedder Embedder::load(const fs::path& folder, const LoadOptions& options) {
       }
     }
     refuse_unexpected(files, loaded);
-    std::vector<fs::path> adapters = facts.parts.adapters;
-    adapters.insert(adapters.end(), options.adapters.begin(), options.adapters.end());
-    load_adapters(model, facts.parts.weights, adapters);
+    load_adapters(model, facts.parts.weights, facts.parts.adapters);
     if (options.merge_adapters) model.merge_adapters();
     return model;
   });
@@ -133,9 +131,7 @@ Embedder Embedder::create(const ModelConfig& config, std::shared_ptr<const Token
     prepare_device(options.device);
     if (!tokenizer) reject("Embedder::create: tokenizer: expected one, got none");
     if (!options.pooling) {
-      reject(
-          "Embedder::create: LoadOptions::pooling: expected mean, last_token, latent_attention or another, "
-          "got none");
+      reject("Embedder::create: LoadOptions::pooling: expected one of {}, got none", name_of(all_poolings()));
     }
     if (tokenizer->size() > config.vocab_size) {
       reject("Embedder::create: vocab_size: expected at least the tokenizer's {}, got {}", tokenizer->size(),

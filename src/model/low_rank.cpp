@@ -28,10 +28,11 @@ at::Tensor merged(const at::Tensor& weight, const LowRank& adapter) {
 
 void put(const at::Tensor& weight, const at::Tensor& values) {
   weight.copy_(values);
-  if (weight.scalar_type() == at::kHalf && !at::isfinite(weight).all().item<bool>())
-    fail(
-        "merge_adapters: the sum of weight and adapter is too large for float16; load it as float32 or "
-        "bfloat16");
+  if (!at::isfinite(weight).all().item<bool>())
+    fail("merge_adapters: the sum of weight and adapter is {}",
+         weight.scalar_type() == at::kHalf
+             ? "too large for float16; load it as float32 or bfloat16"
+             : "not finite; check the adapter's 'lora_alpha' and the weights of both");
 }
 
 // The columns `out` of x W^T + bias for an adapter's rows W of the weight, changed; `change` is x a^T b^T

@@ -19,7 +19,7 @@ at::Tensor look_up(const at::Tensor& embedding, const std::optional<LowRank>& ad
                    at::ScalarType dtype);
 
 /// Puts every adapter's change into new weights, each rounded to the weight's dtype once, and removes the
-/// adapters. Throws std::runtime_error for a weight that becomes too large for float16.
+/// adapters. Throws std::runtime_error for a weight that becomes too large for its dtype.
 void merge_adapters(Transformer& transformer);
 
 /// A layer's linear maps.

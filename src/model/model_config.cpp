@@ -1,8 +1,10 @@
 #include "decovec/model/model_config.hpp"
 
 #include <cmath>
+#include <limits>
 
 #include "io/error.hpp"
+#include "model/rope.hpp"
 
 namespace decovec {
 namespace {
@@ -10,9 +12,24 @@ namespace {
 // The bound keeps products of sizes within 64 bits.
 constexpr int64_t kMaxSize = int64_t{1} << 28;
 
+// Models compute in float32, whatever digits a config.json has.
 void check_positive(const char* name, double value) {
-  if (!(value > 0) || !std::isfinite(value)) {
-    reject("model config: {}: expected a number above 0, got {}", name, value);
+  using Limits = std::numeric_limits<float>;
+  if (!(value >= Limits::min() && value <= Limits::max())) {
+    reject("model config: {}: expected a number above 0 that float32 can hold, got {}", name, value);
+  }
+}
+
+// Each number may be right and all of them together turn positions by infinite angles.
+void check_frequencies(const Rope& rope, const ModelConfig& config) {
+  for (const int64_t length : {int64_t{1}, kMaxSize}) {
+    const RotaryFrequencies frequencies = rotary_frequencies(rope, config, length);
+    bool finite = std::isfinite(frequencies.scale * frequencies.scale);
+    for (const float inverse : frequencies.inverse)
+      finite = finite && std::isfinite(inverse * static_cast<float>(kMaxSize));
+    if (!finite)
+      reject("model config: rope: rope_theta {} and the other numbers give frequencies that are not finite",
+             rope.theta);
   }
 }
 
@@ -101,8 +118,11 @@ void validate(const ModelConfig& config) {
            config.sliding_layers.size());
   }
   if (config.soft_cap) check_positive("soft_cap", *config.soft_cap);
-  validate(config.rope, config);
-  if (config.sliding_rope) validate(*config.sliding_rope, config);
+  for (const Rope* rope : {&config.rope, config.sliding_rope ? &*config.sliding_rope : nullptr}) {
+    if (rope == nullptr) continue;
+    validate(*rope, config);
+    check_frequencies(*rope, config);
+  }
 }
 
 std::optional<int64_t> window_of(const ModelConfig& config, int64_t layer) {

@@ -26,19 +26,14 @@ class PooledRows {
   PooledRows(const at::Tensor& states, const TokenBatch& batch) : batch_(batch) {
     wide_ = states.scalar_type() == at::kDouble ? states : states.to(at::kFloat);
     std::vector<int64_t> rows, offsets = {0};
-    std::vector<double> weights;
     for (size_t b = 0; b < batch.pool_begin.size(); ++b) {
-      for (int64_t t = batch.pool_begin[b]; t < length(b); ++t) {
-        rows.push_back(batch.cu_seqlens[b] + t);
-        weights.push_back(static_cast<double>(t + 1));
-      }
+      for (int64_t t = batch.pool_begin[b]; t < length(b); ++t) rows.push_back(batch.cu_seqlens[b] + t);
       offsets.push_back(static_cast<int64_t>(rows.size()));
     }
     const at::Device device = states.device();
     all_ = static_cast<int64_t>(rows.size()) == states.size(0);
     rows_ = at::tensor(rows, at::kLong).to(device);
     bounds_ = at::tensor(offsets, at::kLong).to(device);
-    weights_ = at::tensor(weights, at::kDouble).to(wide_.options()).unsqueeze(1);
   }
 
   at::Tensor pooled(Pooling pooling) const {
@@ -48,8 +43,10 @@ class PooledRows {
         return reduced(rows(), "sum") / counts();
       case Pooling::mean_sqrt_len:
         return reduced(rows(), "sum") / counts().sqrt();
-      case Pooling::weighted_mean:
-        return reduced(rows() * weights_, "sum") / reduced(weights_, "sum").clamp_min(1);
+      case Pooling::weighted_mean: {
+        const at::Tensor weights = positions();
+        return reduced(rows() * weights, "sum") / reduced(weights, "sum").clamp_min(1);
+      }
       case Pooling::max: {
         const at::Tensor largest = reduced(rows(), "max");
         return largest.masked_fill(nothing().unsqueeze(1), 0.0);
@@ -68,6 +65,14 @@ class PooledRows {
   bool pools_nothing(size_t b) const { return batch_.pool_begin[b] >= length(b); }
 
   at::Tensor rows() const { return all_ ? wide_ : wide_.index_select(0, rows_); }
+  // [n, 1]: their positions in the whole sequence, from 1.
+  at::Tensor positions() const {
+    std::vector<double> numbers;
+    for (size_t b = 0; b < batch_.pool_begin.size(); ++b)
+      for (int64_t t = batch_.pool_begin[b]; t < length(b); ++t)
+        numbers.push_back(static_cast<double>(t + 1));
+    return at::tensor(numbers, at::kDouble).to(wide_.options()).unsqueeze(1);
+  }
   at::Tensor nothing() const { return bounds_.diff() == 0; }
   at::Tensor counts() const { return bounds_.diff().clamp_min(1).unsqueeze(1).to(wide_.scalar_type()); }
 
@@ -99,10 +104,9 @@ class PooledRows {
   }
 
   const TokenBatch& batch_;
-  at::Tensor wide_;     // [T, H]
-  at::Tensor rows_;     // [n] the pooled ones of them
-  at::Tensor bounds_;   // [B + 1] in rows_
-  at::Tensor weights_;  // [n, 1] positions from 1
+  at::Tensor wide_;    // [T, H]
+  at::Tensor rows_;    // [n] the pooled ones of them
+  at::Tensor bounds_;  // [B + 1] in rows_
   bool all_ = true;
 };
 

@@ -23,7 +23,7 @@ bool normalises(const Embedder& model) {
 }
 
 OrderedJson nv_embed_config(const Embedder& model, at::ScalarType dtype) {
-  OrderedJson text_config = write_model_config(model.transformer.config, dtype);
+  OrderedJson text_config = decoder_config(model, dtype);
   const bool bidirectional = model.transformer.config.attention == Attention::bidirectional;
   // The published family has neither mask nor window; a backbone with either is named as what it is.
   if (bidirectional && !model.transformer.config.sliding_window) text_config["model_type"] = "bidir_mistral";
@@ -54,6 +54,15 @@ OrderedJson nv_embed_config(const Embedder& model, at::ScalarType dtype) {
 
 }  // namespace
 
+OrderedJson decoder_config(const Embedder& model, at::ScalarType dtype) {
+  OrderedJson config = write_model_config(model.transformer.config, dtype);
+  const auto id = [](std::optional<int64_t> token) { return token ? OrderedJson(*token) : OrderedJson(); };
+  // Where they are absent, the defaults of the family's class hold, which need not lie in the vocabulary.
+  config["bos_token_id"] = id(model.tokenizer->bos());
+  config["eos_token_id"] = id(model.tokenizer->eos());
+  return config;
+}
+
 void save_all_but_weights(const Embedder& model, const fs::path& folder, at::ScalarType dtype) {
   const bool latent = folder::uses_latents(model.pooling);
   if (latent && !decovec::parameters(model.heads).empty())
@@ -62,7 +71,7 @@ void save_all_but_weights(const Embedder& model, const fs::path& folder, at::Sca
     save_adapter_config(model, folder, dtype);
   } else {
     write_json(folder / folder::kConfig,
-               latent ? nv_embed_config(model, dtype) : write_model_config(model.transformer.config, dtype));
+               latent ? nv_embed_config(model, dtype) : decoder_config(model, dtype));
   }
   if (!latent) write_modules(model, folder);
   write_settings(model, folder);

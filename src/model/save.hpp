@@ -3,8 +3,12 @@
 #include <filesystem>
 
 #include "decovec/model/embedder.hpp"
+#include "io/json.hpp"
 
 namespace decovec {
+
+/// The config.json of a model's decoder.
+OrderedJson decoder_config(const Embedder& model, at::ScalarType dtype);
 
 /// Writes every file of a saved model but its weights, which are meant to be stored as `dtype`, into a folder
 /// that exists. Throws what Embedder::save throws.

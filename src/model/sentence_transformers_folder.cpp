@@ -19,7 +19,7 @@ namespace fs = std::filesystem;
 constexpr const char* kSentence = "sentence_embedding";
 
 fs::path module_path(const JsonObject& module) {
-  const fs::path path = module.string("path", "");
+  const fs::path path = read_path(module, "path");
   const bool climbs =
       std::any_of(path.begin(), path.end(), [](const fs::path& part) { return part == ".."; });
   if (path.is_absolute() || climbs)
@@ -50,6 +50,8 @@ void read_pooling(const JsonObject& config, FolderFacts& facts) {
                                  "include_prompt"};
   for (const PoolingNames& names : kPoolingNames) known.insert(names.flag);
   refuse_unknown_keys(config, known);
+  for (const char* key : {"word_embedding_dimension", "embedding_dimension"})
+    if (config.has(key)) facts.pooled_columns = config.integer(key);
   if (config.has("pooling_mode")) {
     const Json& mode = config.raw().at("pooling_mode");
     for (const Json& one : mode.is_array() ? mode : Json::array({mode})) {
@@ -203,8 +205,14 @@ void read_modules(const fs::path& folder, const std::string& dense, FolderFacts&
   const Json modules = read_json(file);
   if (!modules.is_array()) fail("{}: expected a list of modules, got {}", file.string(), shown(modules));
   int64_t denses = 0;
+  std::set<std::pair<std::string, Json>> marks;
   for (size_t i = 0; i < modules.size(); ++i) {
     const JsonObject module(modules[i], fmt::format("{}: module {}", file.string(), i));
+    // sentence-transformers keeps one module of a name.
+    for (const char* key : {"idx", "name"})
+      if (module.has(key) && !marks.emplace(key, module.raw().at(key)).second)
+        fail("{}: '{}': {} is another module's too; expected one that no other has", module.where(), key,
+             shown(module.raw().at(key)));
     const std::string name = class_name(module);
     const fs::path path = folder / module_path(module);
     if (module.has("kwargs") && !module.raw().at("kwargs").empty())

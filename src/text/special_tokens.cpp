@@ -178,9 +178,10 @@ SpecialTokens read_special_tokens(const std::filesystem::path& folder, BaseVocab
     if (described) read_added_tokens_decoder(config, tokens);
     named = read_named(config, tokens);
   }
-  // transformers reads it only where tokenizer_config.json does not describe the tokens; so do we.
-  if (const fs::path file = folder / "special_tokens_map.json"; !described && file_exists(file)) {
-    const Named more = read_named(JsonObject::read(file), tokens);
+  if (const fs::path file = folder / "special_tokens_map.json"; file_exists(file)) {
+    const JsonObject map = JsonObject::read(file);
+    // transformers heeds it only where tokenizer_config.json does not describe the tokens; so do we.
+    const Named more = described ? Named() : read_named(map, tokens);
     named.insert(named.end(), more.begin(), more.end());
   }
   if (const fs::path file = folder / "added_tokens.json"; file_exists(file))

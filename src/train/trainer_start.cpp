@@ -149,15 +149,11 @@ void Trainer::load_datasets() {
 void Trainer::check_room(const DataRecipe& data) const {
   for (const auto& [key, prompt] :
        {std::pair{"query_prompt", &data.query_prompt}, {"document_prompt", &data.document_prompt}}) {
-    const TokenSequence alone = model_.sequence(*prompt, "", Truncate::right);
-    const bool cut_eos = model_.rule.eos == EndOfText::cut && !alone.truncated;
-    const int64_t taken = static_cast<int64_t>(alone.ids.size()) - (cut_eos ? 1 : 0);
-    if (alone.truncated || taken >= model_.rule.max_length)
-      fail(
-          "train: data set '{}': {}: with the special tokens it fills max_length = {} and leaves no room for "
-          "a "
-          "text; shorten it or raise max_length",
-          data.name, key, model_.rule.max_length);
+    try {
+      model_.check_room({.prompt = *prompt, .truncate = Truncate::right});
+    } catch (const std::invalid_argument& error) {
+      fail("train: data set '{}': {}: {}", data.name, key, error.what());
+    }
   }
 }
 

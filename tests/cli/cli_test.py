@@ -150,6 +150,9 @@ class Usage(Case):
             ["embed", *model, "extra"],
             ["embed", *model, "--output", "vectors.txt"],
             ["embed", *model, "--output", ""],
+            ["embed", *model, "--dense", ""],
+            ["embed", *model, "--base", ""],
+            ["embed", *model, "--adapter", ""],
             ["embed", *model, "--dtype", "int8"],
             ["embed", *model, "--device", "tpu"],
             ["embed", *model, "--max-length", "0"],
@@ -269,11 +272,56 @@ class Embed(Case):
             "train", write_recipe("latent.toml", "latent_attention", 1), "--set", f"output={latent}")
         self.assertEqual(status, 0, err)
         options = ["--prompt", "one two three four five six seven eight nine ten", "--truncate", "right"]
-        status, out, err = self.embed(*options, "--max-length", 6, model=latent, stdin="a cat")
-        self.assertEqual((status, set(rows_of(out)[0])), (0, {0}))
-        self.assertIn("standard input:1: no token", err)
+        for model in [latent, self.model]:
+            ids = json.loads(decovec("tokenize", "--model", model, *options, stdin="\n")[1])
+            full = len(ids) - (1 if model == latent else 0)  # the EOS is part of the text
+            for length in [6, full]:
+                self.refused(self.embed(*options, "--max-length", length, model=model, stdin="cat\ndog"),
+                             "no room", f"max_length = {length}", "--max-length")
+            status, out, err = self.embed(*options, "--max-length", full + 1, model=model, stdin="cat\ndog")
+            self.assertEqual(status, 0, err)
+            self.assertNotEqual(*rows_of(out))
         status, out, err = self.embed(*options, "--max-length", 32, model=latent, stdin="a cat")
         self.assertEqual((status, err), (0, ""))
+        (self.folder / "corpus.txt").write_text("a cat\n")
+        self.refused(decovec("search", "--model", self.model, "--corpus", self.folder / "corpus.txt", *options,
+                             "--max-length", 6, stdin="a dog"), "no room")
+
+    def changed(self, **contents):
+        """A copy of the model with other files, JSON or bytes, by their paths with / as __."""
+        model = self.folder / "changed"
+        shutil.rmtree(model, ignore_errors=True)
+        shutil.copytree(self.model, model)
+        for path, content in contents.items():
+            file = model / path.replace("__", "/")
+            file.parent.mkdir(exist_ok=True)
+            file.write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
+        return model
+
+    def test_why_a_vector_is_zero(self):
+        def zero(model, *words, stdin="a cat"):
+            status, out, err = self.embed("--prompt-name", "query", model=model, stdin="a dog\n" + stdin)
+            self.assertEqual((status, set(rows_of(out)[1]), err.count("\n")), (0, {0}, 1), err)
+            for word in ["standard input", "the vector is zero", *words]:
+                self.assertIn(word, err)
+
+        pooling = json.loads((self.model / "1_Pooling/config.json").read_text())
+        text_alone = {**pooling, "include_prompt": False}
+        zero(self.changed(**{"1_Pooling__config.json": text_alone}), ":2:", "none of the text's tokens", stdin="\n")
+
+        modules = json.loads((self.model / "modules.json").read_text())
+        modules[2:2] = [{"path": "2_Dense", "type": "sentence_transformers.models.Dense"}]
+        dense = {"in_features": 32, "out_features": 4, "bias": False,
+                 "activation_function": "torch.nn.modules.linear.Identity"}
+
+        def with_dense(value):
+            header = json.dumps({"linear.weight": {"dtype": "F32", "shape": [4, 32], "data_offsets": [0, 512]}})
+            weights = struct.pack("<Q", len(header)) + header.encode() + struct.pack("<f", value) * 128
+            return self.changed(**{"modules.json": modules, "2_Dense__config.json": dense,
+                                   "2_Dense__model.safetensors": weights})
+
+        zero(with_dense(0.0), ":1:", "a Dense makes it zero")
+        zero(with_dense(1e30), ":1:", "before they are normalised", "did the training diverge?")
 
     def test_text_over_max_length(self):
         text = "word " * 100
@@ -285,8 +333,12 @@ class Embed(Case):
         self.assertEqual((status, err.count("\n")), (1, 1), err)
         self.assertIn("standard input:8193", err)
         status, cut, err = self.embed("--truncate", "right", stdin=text)
-        self.assertEqual((status, err), (0, ""))
+        self.assertEqual(status, 0, err)
         self.assertEqual(json.loads(cut)["text"], text)
+        self.assertIn("1 of 1 texts were longer than 32 ids and were cut", err)
+        status, cut, err = self.embed("--truncate", "right", stdin=late + "\n" + text + "\nshort")
+        self.assertIn("2 of 8195 texts were longer than 32 ids and were cut", err)
+        self.assertEqual(self.embed("--truncate", "right", stdin="short")[2], "")
         self.assertEqual(self.embed("--max-length", 400, stdin=text)[0], 0)
         self.assertEqual(self.embed("--max-length", "0400", stdin=text)[0], 0)  # no octal number
         self.refused(self.embed("--max-length", 2, stdin="several words"), "standard input:1: instruction, text")
@@ -362,14 +414,15 @@ class Embed(Case):
     def test_adapters(self):
         text = "one two three four"
         vector = lambda *options, **model: rows_of(self.embed(*options, stdin=text, **model)[1])[0]
-        nothing, some = self.adapter("nothing", 0), self.adapter("some", 0.5)
+        nothing, some, more = self.adapter("nothing", 0), self.adapter("some", 0.5), self.adapter("more", 0.5)
         base, once = vector(), vector("--adapter", some)
         self.assertEqual(vector("--adapter", nothing), base)
         self.assertNotEqual(once, base)
         self.assertEqual(vector(model=some), once)
-        twice = vector("--adapter", some, "--adapter", some)
+        twice = vector("--adapter", some, "--adapter", more)
         self.assertNotEqual(twice, once)
-        self.assertEqual(vector("--adapter", some, model=some), twice)
+        self.assertEqual(vector("--adapter", more, model=some), twice)
+        self.refused(self.embed("--adapter", some, model=some, stdin="x"), some, "applied already")
         facts = json.loads(decovec("info", some, "--json")[1])
         self.assertEqual(facts["adapters"], [f"{some} (LoRA, rank 1, alpha 2)"])
         config = json.loads((some / "adapter_config.json").read_text())
@@ -914,6 +967,12 @@ class Verify(Case):
         columns = [{"texts": ["a"], "vectors": [[1.0, 2.0]]}]
         self.refused(self.verify(self.reference(cases=columns)), "2 columns", "32")
 
+    def test_another_dtype_is_told(self):
+        file = self.reference(tolerance=1e-9)
+        status, out, err = decovec("verify", self.model, "--reference", file, "--dtype", "bfloat16")
+        self.assertEqual(status, 1)
+        self.assertIn("computed in float32, the model in bfloat16", err)
+
 
 class Info(Case):
     def test_facts(self):
@@ -940,6 +999,10 @@ class Info(Case):
             self.assertIn(key, out)
         self.assertEqual(json.loads(decovec("info", self.model, "--json", "--dtype", "bfloat16")[1])["dtype"], "bfloat16")
         self.refused(decovec("info", self.folder / "none"), "none")
+        for command in ["info", "verify"]:
+            status, out, err = decovec(command, "--model", self.model)
+            self.assertEqual((status, out), (2, ""))
+            self.assertIn(f"decovec {command} DIR", err)
 
 
 if __name__ == "__main__":

@@ -3,10 +3,13 @@
 Environment: DECOVEC_BUILD, a build folder with the program and the examples.
 """
 
+import json
+import math
 import os
 import pathlib
 import re
 import shutil
+import struct
 import subprocess
 import tempfile
 import textwrap
@@ -25,6 +28,44 @@ def blocks(document, language):
 
 def words(code):
     return "".join(code.split())
+
+
+def read_safetensors(path):
+    """Name to flat values of a file of float32 tensors."""
+    data = path.read_bytes()
+    (size,) = struct.unpack("<Q", data[:8])
+    header = json.loads(data[8 : 8 + size])
+    begin, tensors = 8 + size, {}
+    for name, entry in header.items():
+        first, last = (begin + offset for offset in entry["data_offsets"])
+        tensors[name] = struct.unpack(f"<{(last - first) // 4}f", data[first:last])
+    return tensors
+
+
+def write_safetensors(path, tensors):
+    """(name, shape, values) as float32."""
+    header, data = {}, b""
+    for name, shape, values in tensors:
+        values = struct.pack(f"<{len(values)}f", *values)
+        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [len(data), len(data) + len(values)]}
+        data += values
+    header = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(header)) + header + data)
+
+
+def hashed_weight(name, shape, scale, shift):
+    """families_reference.py's `weight`."""
+    mask, key = (1 << 64) - 1, 0xCBF29CE484222325
+    for byte in name.encode():
+        key = (key ^ byte) * 0x100000001B3 & mask
+    values = []
+    for i in range(math.prod(shape)):
+        x = key + i * 0x9E3779B97F4A7C15 & mask
+        x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9 & mask
+        x = (x ^ (x >> 27)) * 0x94D049BB133111EB & mask
+        x ^= x >> 31
+        values.append(((x >> 40) * 2.0**-23 - 1) * scale + shift)
+    return values
 
 
 class Documents(unittest.TestCase):
@@ -116,6 +157,37 @@ class Documents(unittest.TestCase):
         (self.folder / "kinds.toml").write_text(f'model = "my-model"\noutput = "of-kinds"\n{kinds}')
         result = self.run_shell("decovec train kinds.toml")
         self.assertEqual(result.returncode, 0, result.stderr)
+
+    def test_commands_for_examples_before_queries(self):
+        """docs/models.md's, on the folder of that layout in tests/data/layouts and with its words in theirs."""
+        layouts = ROOT / "tests/data/layouts"
+        cases = json.loads((layouts / "cases.json").read_text())
+        (case,) = [one for one in cases["cases"] if one["name"] == "bge_en_icl"]
+        model = self.folder / "bge-en-icl"
+        for name, content in case["contents"].items():
+            (model / name).parent.mkdir(parents=True, exist_ok=True)
+            (model / name).write_text(json.dumps(content))
+        tokenizer = json.loads((layouts.parent / case["tokenizer"]["base"]).read_text())
+        (model / "tokenizer.json").write_text(json.dumps(tokenizer | case["tokenizer"]["set"]))
+        write_safetensors(model / "model.safetensors", [
+            (name, shape, hashed_weight(name, shape, scale, shift)) for name, shape, scale, shift in case["weights"][""]])
+
+        expected = read_safetensors(layouts / "vectors.safetensors")
+        (self.folder / "queries.txt").write_text("".join(text + "\n" for text in cases["texts"]))
+        ((_, block),) = blocks("docs/models.md", "sh")
+        commands = block.replace("\\\n", "").splitlines()
+        self.assertEqual(len(commands), 2)
+        for call, command in enumerate(commands, 1):
+            for mark, words in [("{t}", "Given a web search query, retrieve relevant passages that answer the query."),
+                                ("an example", "what is a virtual interface"),
+                                ("its answer", "A virtual interface is a software-defined one.")]:
+                command = command.replace(mark, words)
+            result = self.run_shell(f"{command} --truncate right < queries.txt")
+            self.assertEqual(result.returncode, 0, result.stderr)
+            got = [value for line in result.stdout.splitlines() for value in json.loads(line)["embedding"]]
+            reference = expected[f"bge_en_icl.{call}"]
+            self.assertEqual(len(got), len(reference))
+            self.assertLess(max(abs(a - b) for a, b in zip(got, reference)), 1e-5)
 
     @unittest.skipUnless(shutil.which("mpirun"), "mpirun is not installed")
     def test_ranks_train(self):

@@ -226,6 +226,9 @@ TEST(HostileTorchFile, CallsOfTheWrongThings) {
   EXPECT_TRUE(
       has(with(kTensor + ")R"), "\"w\": torch._utils._rebuild_tensor_v2: expected 6 arguments, got 0"));
   EXPECT_TRUE(has(with(kTensor), "expected a tensor, got a name"));
+  // What training scripts save, {"state_dict": ..., "epoch": ...}.
+  EXPECT_TRUE(
+      has(with("}"), "\"w\": expected a tensor, got a dictionary; if the weights lie in it, save it alone"));
   EXPECT_TRUE(has(with("ctorch\nFloatStorage\n)R"), "got a call of torch.FloatStorage"));
   const std::string parameter = "ctorch._utils\n_rebuild_parameter\n";
   EXPECT_TRUE(has(with(parameter + "(NNNtR"), "expected a tensor, got None"));

@@ -69,6 +69,9 @@ TEST_F(AdapterFile, TensorsThatDoNotFitAreRefusedByName) {
   refused([&](AdapterFiles& f) { f.tensor(b).name = "base_model.model.model.layers.9.x"; }, b + "': missing");
   refused([&](AdapterFiles& f) { f.tensor(b).tensor = at::ones({40, 5}); }, "expected [40, 4]");
   refused([&](AdapterFiles& f) { f.tensor(b).tensor = at::ones({40, 4}, at::kInt); }, "floating-point");
+  for (const double number : {std::nan(""), -std::numeric_limits<double>::infinity()})
+    refused([&](AdapterFiles& f) { f.tensor(b).tensor[7][1] = number; },
+            b + "': holds numbers that are not finite");
   refused(
       [&](AdapterFiles& f) {
         f.tensors.push_back({"base_model.model.model.layers.0.input_layernorm.weight", at::ones({32})});
@@ -116,6 +119,8 @@ TEST_F(AdapterFile, KeysThatChangeTheResultAreRefusedByName) {
       {"r", 1e30, "'r'"},
       {"lora_alpha", "8", "'lora_alpha'"},
       {"lora_alpha", nullptr, "'lora_alpha'"},
+      {"lora_alpha", 1e308, "'lora_alpha'"},
+      {"lora_alpha", -1e39, "'lora_alpha'"},
       {"use_dora", "yes", "'use_dora'"},
       {"use_rslora", 1, "'use_rslora'"},
       {"bias", "some", "'bias'"},
@@ -140,6 +145,9 @@ TEST_F(AdapterFile, KeysThatChangeTheResultAreRefusedByName) {
       {"rank_pattern", {{"(", 3}}, "'rank_pattern'"},
       {"rank_pattern", {"q_proj"}, "'rank_pattern'"},
       {"alpha_pattern", {{"q_proj", "2"}}, "'q_proj'"},
+      {"alpha_pattern", {{"q_proj", 1e39}}, "'q_proj'"},
+      {"base_model_name_or_path", std::string("ba\0se", 5),
+       "'base_model_name_or_path': expected a path without NUL, got \"ba\\u0000se\""},
       {"init_lora_weights", "pissa", "'init_lora_weights'"},
       {"init_lora_weights", "pissa_niter_4", "'init_lora_weights'"},
       {"init_lora_weights", "olora", "'init_lora_weights'"},
@@ -186,6 +194,43 @@ TEST_F(AdapterFile, KeysThatChangeNothingArePassedOver) {
                      {"merge_weights", false}};
   for (const auto& [key, value] : rows.items()) set(adapter, key, value);
   EXPECT_TRUE(states(adapter).equal(expected("lora")));
+}
+
+TEST_F(AdapterFile, AnAdapterOfAnotherFamilyIsRefused) {
+  const AdapterFolder folder(cases_, cases_.find("lora"));  // on a Llama
+  const path adapter = folder.adapters()[0];
+  const auto mapping = [](const char* name, const std::string& library) {
+    return Json{{"base_model_class", name}, {"parent_library", library}};
+  };
+  const std::string models = "transformers.models.";
+  for (const Json& other : {mapping("MistralModel", models + "mistral.modeling_mistral"),
+                            Json{{"base_model_class", "MistralForCausalLM"}},
+                            Json{{"parent_library", models + "gemma2.modeling_gemma2"}},
+                            mapping("BertModel", models + "bert.modeling_bert"),
+                            mapping("Qwen2Model", "transformers_modules.org.modeling_qwen")}) {
+    set(adapter, "auto_mapping", other);
+    EXPECT_TELLS(states(adapter), "adapter_config.json: 'auto_mapping'");
+    EXPECT_TELLS(states(adapter), "of the family llama; give the folder of the adapter's own base");
+    EXPECT_TELLS(states(folder.base(), {.adapters = {adapter}}), "of the family llama");
+  }
+  for (const Json& same : {mapping("LlamaForCausalLM", models + "llama.modeling_llama"), Json::object(),
+                           mapping("LlamaEncoderModel", "transformers_modules.x.modeling_llama_encoder")}) {
+    set(adapter, "auto_mapping", same);
+    EXPECT_TRUE(states(adapter).equal(expected("lora")));
+  }
+  set(adapter, "auto_mapping", mapping("Gemma3TextModel", models + "gemma3.modeling_gemma3"));
+  EXPECT_NO_THROW(refuse_other_family(adapter, "gemma3_text"));
+  EXPECT_THROW(refuse_other_family(adapter, "gemma"), std::runtime_error);
+}
+
+TEST_F(AdapterFile, ASumThatIsTooLargeIsRefused) {
+  const AdapterFolder folder(cases_, cases_.find("lora"));
+  AdapterFiles large = files("lora");
+  for (NamedTensor& tensor : large.tensors) tensor.tensor.fill_(1e3);
+  large.config["lora_alpha"] = 3e38;
+  large.write(folder.adapters()[0], folder.base());
+  EXPECT_TELLS(states(folder.adapters()[0]),
+               "the sum of weight and adapter is not finite; check the adapter's 'lora_alpha'");
 }
 
 // The first pattern that matches counts, in the order of the file.

@@ -47,7 +47,35 @@ TEST_F(AdapterFolders, ABaseMayBeAnAdapterFolderItself) {
   EXPECT_TRUE(states(adapters[0], {.adapters = {adapters[1]}}).equal(expected("stacked")));
   // In a circle.
   set(adapters[0], "base_model_name_or_path", adapters[1].string());
-  EXPECT_TELLS(states(adapters[1]), "adapters on one another");
+  const std::string circle =
+      fmt::format("({} on {} on {})", adapters[1].string(), adapters[0].string(), adapters[1].string());
+  EXPECT_TELLS(states(adapters[1]), "the adapter's base leads back to it " + circle);
+}
+
+TEST_F(AdapterFolders, NoMoreThanAFewLieOnOneAnother) {
+  const AdapterFolder folder(cases_, cases_.find("lora"));
+  path base = folder.base();
+  for (int i = 0; i < 9; ++i) {
+    files("lora").write(folder.path() / fmt::format("on{}", i), base);
+    base = folder.path() / fmt::format("on{}", i);
+  }
+  EXPECT_TELLS(states(base), "more than 8 adapters on one another");
+}
+
+// Its change would be made twice.
+TEST_F(AdapterFolders, AnAdapterIsNotAppliedTwice) {
+  const AdapterFolder folder(cases_, cases_.find("lora"));
+  const path adapter = folder.adapters()[0], other = folder.path() / "." / "adapter0";
+  EXPECT_TELLS(states(adapter, {.base = adapter}), "leads back to it");
+  EXPECT_TELLS(states(adapter, {.base = other}), "leads back to it");
+  EXPECT_TELLS(states(adapter, {.adapters = {other}}), "is applied already");
+  EXPECT_TELLS(states(folder.base(), {.adapters = {adapter, other}}), "is applied already");
+  test::fs::create_directory_symlink(adapter, folder.path() / "link");
+  EXPECT_THROW(states(folder.base(), {.adapters = {adapter, folder.path() / "link"}}), std::invalid_argument);
+  // One that lies with the weights of its base.
+  files("lora").write(folder.base(), "/nowhere");
+  EXPECT_TELLS(states(folder.base(), {.base = folder.base()}), "leads back to it");
+  EXPECT_TELLS(states(folder.base(), {.adapters = {folder.base()}}), "is applied already");
 }
 
 // Pooling, prompts and tokenizer of the base hold for an adapter that says nothing of them.

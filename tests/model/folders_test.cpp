@@ -105,6 +105,22 @@ TEST(Folders, WhatTheySayIsRead) {
   EXPECT_EQ(load("two_bare_dense").parameters().back().name, "3_Dense/linear.weight");
 }
 
+// A finished embedder keeps EOS and BOS as it was trained, also where its pooling becomes another.
+TEST(Folders, AnotherPoolingKeepsTheRule) {
+  for (const Pooling pooling : all_poolings()) {
+    const ModelFolder folder(folder_case("mean_tokens"), test_data());
+    ASSERT_EQ(Embedder::load(folder.path()).rule.eos, EndOfText::none);
+    EXPECT_EQ(Embedder::load(folder.path(), {.pooling = pooling}).rule.eos, EndOfText::none);
+    EXPECT_NE(Embedder::load(folder.path(), {.pooling = pooling, .eos = true}).rule.eos, EndOfText::none);
+  }
+  const ModelFolder ends(test::find_case("vectors", "st_last"));
+  ASSERT_EQ(Embedder::load(ends.path()).rule.eos, EndOfText::kept);
+  EXPECT_EQ(Embedder::load(ends.path(), {.pooling = Pooling::mean}).rule.eos, EndOfText::kept);
+  const ModelFolder plain(test::find_case("states", "v5"));
+  EXPECT_EQ(Embedder::load(plain.path(), {.pooling = Pooling::mean}).rule.eos, EndOfText::none);
+  EXPECT_EQ(Embedder::load(plain.path(), {.pooling = Pooling::last_token}).rule.eos, EndOfText::kept);
+}
+
 // The first columns, divided by their norm.
 TEST(Folders, DimensionsCutAndNormaliseAgain) {
   for (const char* name : {"residuals", "mean_tokens"}) {
@@ -152,6 +168,10 @@ TEST(RefusedFolders, ModulesAndTheirKeys) {
                 AllOf(HasSubstr("module 2"), HasSubstr(kind)));
   EXPECT_THAT(with("modules.json", "0/type", "custom_st.Transformer"), HasSubstr("custom_st.Transformer"));
   EXPECT_THAT(with("modules.json", "0/kwargs", {"task"}), AllOf(HasSubstr("kwargs"), HasSubstr("task")));
+  EXPECT_THAT(with("modules.json", "3/idx", 2),
+              AllOf(HasSubstr("module 3"), HasSubstr("'idx': 2 is another")));
+  EXPECT_THAT(with("modules.json", "2/name", "1"), AllOf(HasSubstr("module 2"), HasSubstr("'name'")));
+  EXPECT_THAT(with("modules.json", "2/path", std::string("2_Dense\0x", 9)), HasSubstr("2_Dense\\u0000x"));
   for (const char* path : {"../2_Dense", "/2_Dense", "a/../../b"})
     EXPECT_THAT(with("modules.json", "2/path", path), HasSubstr("'path'"));
   EXPECT_THAT(with("modules.json", "2/path", "3_Dense"), HasSubstr("Dense: weight"));
@@ -162,6 +182,9 @@ TEST(RefusedFolders, ModulesAndTheirKeys) {
   EXPECT_THAT(with(pooling, "pooling_mode", Json::array()), HasSubstr("'pooling_mode'"));
   EXPECT_THAT(with(pooling, "pooling_mode_mean_tokens", "yes"), HasSubstr("'pooling_mode_mean_tokens'"));
   EXPECT_THAT(with(pooling, "pooling_mode_median", true), HasSubstr("'pooling_mode_median'"));
+  EXPECT_THAT(with(pooling, "word_embedding_dimension", 64),
+              AllOf(HasSubstr("'word_embedding_dimension'"), HasSubstr("hidden_size 32, got 64")));
+  EXPECT_THAT(with(pooling, "embedding_dimension", 31), HasSubstr("got 31"));
 
   const std::string dense = "2_Dense/config.json";
   EXPECT_THAT(with(dense, "activation_function", "my.Tanh"), HasSubstr("my.Tanh"));

@@ -43,11 +43,14 @@ std::string refusal(const std::string& key, const Json& value, const std::string
 TEST(RefusedFolder, APlainDecoderWithoutPooling) {
   EXPECT_THAT(refusal("states", "v5", [](const ModelFolder&) {}),
               AllOf(HasSubstr("--pooling"), HasSubstr("LoadOptions::pooling")));
+  for (const Pooling pooling : all_poolings())
+    EXPECT_THAT(refusal("states", "v5", [](const ModelFolder&) {}), HasSubstr(name_of(pooling)));
 }
 
 TEST(RefusedFolder, UnknownArchitectureRopeAndActivation) {
   EXPECT_THAT(refusal("model_type", "bert"),
               AllOf(HasSubstr("config.json"), HasSubstr("model_type"), HasSubstr("bert")));
+  EXPECT_THAT(refusal("model_type", "bert"), HasSubstr("gemma3 or nvembed"));
   EXPECT_THAT(refusal("hidden_act", "quick_gelu"), AllOf(HasSubstr("hidden_act"), HasSubstr("quick_gelu")));
   EXPECT_THAT(refusal("dtype", "float8_e4m3fn"), AllOf(HasSubstr("dtype"), HasSubstr("float8_e4m3fn")));
   EXPECT_THAT(refusal("quantization_config", {{"bits", 4}}), HasSubstr("quantization_config"));
@@ -82,6 +85,31 @@ TEST(RefusedFolder, RopeThatItDoesNotKnow) {
   EXPECT_THAT(with({{"type", "longrope"}, {"short_factor", {1, 2, 3, "4"}}, {"long_factor", {1, 2, 3, 4}}}),
               HasSubstr("short_factor"));
   EXPECT_THAT(refusal("partial_rotary_factor", 0.5), HasSubstr("partial_rotary_factor"));
+}
+
+// Whatever a config.json can spell, the model computes in float32.
+TEST(RefusedFolder, NumbersThatFloat32CannotHold) {
+  for (const double number : {1e300, 1e39, 1e-300}) {
+    SCOPED_TRACE(number);
+    EXPECT_THAT(refusal("rms_norm_eps", number), AllOf(HasSubstr("config.json"), HasSubstr("norm_epsilon")));
+    const auto with = [&](Json rope, const char* key) {
+      rope[key] = number;
+      return refusal("rope_scaling", rope, "v4_window");
+    };
+    const auto said = [](const char* what) { return AllOf(HasSubstr("config.json"), HasSubstr(what)); };
+    EXPECT_THAT(with({{"type", "default"}}, "rope_theta"), said("rope_theta"));
+    EXPECT_THAT(with({{"type", "linear"}}, "factor"), said("rope factor"));
+    EXPECT_THAT(with({{"type", "yarn"}, {"factor", 2}}, "attention_factor"), said("attention_factor"));
+    EXPECT_THAT(with({{"type", "yarn"}, {"factor", 2}}, "beta_fast"), said("beta_fast"));
+    EXPECT_THAT(with({{"type", "llama3"}, {"factor", 2}, {"high_freq_factor", 1e308}}, "low_freq_factor"),
+                said("freq_factor"));
+  }
+  // Each may be right, but not all of them together.
+  const auto finite = AllOf(HasSubstr("config.json"), HasSubstr("frequencies that are not finite"));
+  EXPECT_THAT(refusal("rope_scaling", {{"type", "linear"}, {"factor", 1e-36}}, "v4_window"), finite);
+  EXPECT_THAT(refusal("rope_scaling", {{"type", "dynamic"}, {"factor", 1e30}}, "v4_window"), finite);
+  const Json scaled = {{"type", "yarn"}, {"factor", 2}, {"mscale", 1e300}, {"mscale_all_dim", 1}};
+  EXPECT_THAT(refusal("rope_scaling", scaled, "v4_window"), finite);
 }
 
 TEST(RefusedFolder, RemoteCodeLoadsOnceTheMaskIsSaid) {

@@ -162,6 +162,19 @@ TEST(SavedFolder, TheDtypeOfTheFilesIsTheCallers) {
   EXPECT_EQ(Embedder::load(folder.path() / "saved").dtype(), at::kBFloat16);
 }
 
+// The defaults of a family's class in transformers may lie outside of the vocabulary.
+TEST(SavedFolder, TheConfigNamesTheTokenizersSpecialTokens) {
+  for (const Pooling pooling : {Pooling::mean, Pooling::latent_attention}) {
+    const TemporaryFolder folder;
+    small_model(pooling, Attention::bidirectional).save(folder.path() / "saved");
+    Json config = read_json(folder.path() / "saved/config.json");
+    if (pooling == Pooling::latent_attention) config = Json(config.at("text_config"));
+    EXPECT_EQ(config.at("bos_token_id"), 1);
+    EXPECT_EQ(config.at("eos_token_id"), 2);
+    EXPECT_TRUE(config.at("pad_token_id").is_null());
+  }
+}
+
 TEST(SavedFolder, AnExistingFolderStays) {
   const TemporaryFolder folder;
   std::filesystem::create_directory(folder.path() / "saved");

@@ -63,6 +63,15 @@ TEST(Tokenizer, ReadsTheOlderFilesOfAddedTokens) {
   EXPECT_TRUE(has(load_error(folder.path()), "added_tokens.json: token \"[PAD]\" has normalized = true"));
 }
 
+// Also where it says nothing that counts.
+TEST(Tokenizer, RefusesABrokenMapOfSpecialTokens) {
+  for (const char* text : {"[]", "3", "{"}) {
+    const TokenizerFolder folder(config_with_added_tokens());
+    put(folder / "special_tokens_map.json", text);
+    EXPECT_TRUE(has(load_error(folder.path()), "special_tokens_map.json: "));
+  }
+}
+
 TEST(Tokenizer, RefusesTokensThatContradictOthers) {
   const auto error_of = [](const Json& decoder) {
     const TokenizerFolder folder(Json{{"added_tokens_decoder", decoder}});

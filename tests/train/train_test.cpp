@@ -246,7 +246,7 @@ TEST_F(Train, ThePromptLeavesRoomForTheText) {
   recipe_.data[1].document_prompt = long_prompt;
   EXPECT_TRUE(
       has(error_of(model),
-          "train: data set 'topics': document_prompt: with the special tokens it fills max_length = 24 and "
+          "train: data set 'topics': document_prompt: with the special tokens, the prompt fills max_length = 24 and "
           "leaves no room"));
   model.rule.max_length = 200;
   EXPECT_EQ(error_of(model), "");

@@ -23,6 +23,8 @@ class TensorFiles {
   /// or a folder, which is searched for model.safetensors, its index, pytorch_model.bin and its index, in
   /// this order. Throws std::runtime_error that names the file and the broken rule, or what was looked for.
   static TensorFiles open(const std::filesystem::path& path);
+  /// Whether a folder holds one of the files that `open` would look for.
+  static bool in_folder(const std::filesystem::path& folder);
 
   /// All tensor names, sorted.
   std::vector<std::string> names() const;

@@ -67,6 +67,8 @@ struct EncodeOptions {
   int64_t batch_tokens = 4096;
   /// Called now and then with the number of texts done, from the calling thread.
   std::function<void(int64_t done, int64_t total)> on_progress = {};
+  /// Called at the end with the number of texts that were cut, where there are any.
+  std::function<void(int64_t texts)> on_truncated = {};
 };
 
 /// A text that cannot become a sequence: too long, or not UTF-8. what() reads "text 17: ...".
@@ -120,6 +122,13 @@ class Embedder {
   /// Text to ids by this model's rule (see make_sequence).
   TokenSequence sequence(std::string_view instruction, std::string_view text,
                          Truncate truncate = Truncate::error, int64_t max_length = 0) const;
+
+  /// Throws std::invalid_argument where texts are to be cut (Truncate::right) and the prompt fills the maximal
+  /// length, so that all texts would have the same vector. `encode` does not ask: it gives that vector.
+  void check_room(const EncodeOptions& options) const;
+
+  /// What texts begin with where the caller gives no prompt: the default prompt's text, or nothing.
+  std::string default_instruction() const;
 
   /// The prompt saved under a name. Throws std::invalid_argument that lists the names there are.
   const std::string& prompt(const std::string& name) const;
