@@ -30,7 +30,9 @@ bool holds_the_match(Direction direction) {
   return starts(direction) || direction == Direction::document_to_query;
 }
 
-void check(const Embeddings& embeddings, const InfoNceOptions& options) {
+}  // namespace
+
+void validate(const InfoNceOptions& options) {
   if (!(options.temperature >= min_temperature) || !std::isfinite(options.temperature))
     reject("info_nce: temperature: expected {} or more, got {}", min_temperature, options.temperature);
   const std::vector<Direction>& directions = options.directions;
@@ -58,6 +60,12 @@ void check(const Embeddings& embeddings, const InfoNceOptions& options) {
   for (const std::optional<ScoreFilter>& filter : {options.filter, options.guide_filter})
     if (filter && !std::isfinite(filter->margin))
       reject("info_nce: margin of a filter: expected a finite number, got {}", filter->margin);
+}
+
+namespace {
+
+void check(const Embeddings& embeddings, const InfoNceOptions& options) {
+  validate(options);
   if (options.guide_filter && !embeddings.guide_queries.defined())
     reject("info_nce: guide_filter: expected a guide's vectors with the embeddings, got none");
 }

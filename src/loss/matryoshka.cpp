@@ -10,14 +10,12 @@
 #include "loss/rows.hpp"
 
 namespace decovec {
-namespace {
 
-void check(const MatryoshkaOptions& options, int64_t width) {
+void validate(const MatryoshkaOptions& options) {
   const std::vector<int64_t>& dimensions = options.dimensions;
   if (dimensions.empty()) reject("matryoshka: dimensions: expected at least one, got none");
   for (size_t i = 0; i < dimensions.size(); ++i) {
-    if (dimensions[i] < 1 || dimensions[i] > width)
-      reject("matryoshka: dimensions: expected 1 to the embeddings' {}, got {}", width, dimensions[i]);
+    if (dimensions[i] < 1) reject("matryoshka: dimensions: expected 1 or more, got {}", dimensions[i]);
     if (std::count(dimensions.begin(), dimensions.end(), dimensions[i]) > 1)
       reject("matryoshka: dimensions: expected each once, got {} again", dimensions[i]);
   }
@@ -27,11 +25,16 @@ void check(const MatryoshkaOptions& options, int64_t width) {
   for (const double weight : options.weights)
     if (!(weight >= 0) || !std::isfinite(weight))
       reject("matryoshka: weights: expected 0 or more, got {}", weight);
+  if (!options.weights.empty() &&
+      std::all_of(options.weights.begin(), options.weights.end(), [](double weight) { return weight == 0; }))
+    reject("matryoshka: weights: expected at least one above 0, got none; nothing would be learned");
   if (options.dimensions_per_batch < 0 ||
       options.dimensions_per_batch > static_cast<int64_t>(dimensions.size()))
     reject("matryoshka: dimensions_per_batch: expected 0 to {}, got {}", dimensions.size(),
            options.dimensions_per_batch);
 }
+
+namespace {
 
 // Indices of the dimensions that take part, the widest first.
 std::vector<int64_t> drawn(const MatryoshkaOptions& options, RandomKey key) {
@@ -50,7 +53,11 @@ at::Tensor matryoshka(const Loss& loss, const Embeddings& embeddings, const Rela
                       const MatryoshkaOptions& options, FilterCounts* counts) {
   return at_boundary("matryoshka", [&] {
     const Rows rows = checked_rows("matryoshka", embeddings, relation);
-    check(options, rows.queries.size(1));
+    validate(options);
+    const int64_t width = rows.queries.size(1);
+    if (const auto widest = std::max_element(options.dimensions.begin(), options.dimensions.end());
+        *widest > width)
+      reject("matryoshka: dimensions: expected 1 to the embeddings' {}, got {}", width, *widest);
     at::Tensor sum;
     for (const int64_t i : drawn(options, relation.facts().key)) {
       const auto place = static_cast<size_t>(i);

@@ -1,5 +1,6 @@
 // The losses that a recipe names, and how their options are read. Heavy (toml++): include it in one source.
 #pragma once
+#include <algorithm>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -41,6 +42,7 @@ inline Loss read_info_nce(TomlFields& fields) {
   });
   fields.number("in_batch_hardness", options.in_batch_hardness, 0);
   fields.number("hard_negative_hardness", options.hard_negative_hardness, 0);
+  fields.check([&] { validate(options); });
   return [options](const Embeddings& embeddings, const Relation& relation, FilterCounts* counts) {
     return info_nce(embeddings, relation, options, counts);
   };
@@ -121,11 +123,14 @@ inline LossRecipe read_loss(TomlFields& fields, std::string_view name_key) {
     of_cuts.numbers("weights", options.weights, 0);
     of_cuts.integer("dimensions_per_batch", options.dimensions_per_batch, 0);
   });
-  if (cuts)
+  if (cuts) {
+    fields.check([&] { validate(*cuts); });
+    recipe.least_columns = *std::max_element(cuts->dimensions.begin(), cuts->dimensions.end());
     recipe.loss = [loss = recipe.loss, options = *cuts](const Embeddings& embeddings,
                                                         const Relation& relation, FilterCounts* counts) {
       return matryoshka(loss, embeddings, relation, options, counts);
     };
+  }
   recipe.description = fmt::format("{}({})", named->name, fields.described(first));
   return recipe;
 }

@@ -200,6 +200,16 @@ class TomlFields {
     return std::move(text).str();
   }
 
+  /// Gives what `check` says against values that do not go together the table's place.
+  template <class Check>
+  void check(Check&& check) const {
+    try {
+      check();
+    } catch (const std::invalid_argument& error) {
+      fail("{}: {}{}", place(table_), prefix(), error.what());
+    }
+  }
+
   /// Refuses keys that were not read.
   void finish() const {
     for (const auto& [key, node] : table_) {

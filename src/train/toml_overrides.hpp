@@ -62,26 +62,43 @@ inline toml::table parse_value(std::string_view text, const std::string& whole) 
   return parse_toml("value = " + Json(text).dump(), where);
 }
 
-/// The table of `[[kind]]` with a name; throws where there is none.
-inline toml::table& table_named(toml::table& root, std::string_view kind, std::string_view name,
-                                const std::string& whole) {
+/// The table that a path leads to: the name of one of `[[kind]]`, and perhaps keys of tables in it.
+inline toml::table& table_at(toml::table& root, std::string_view kind, std::string_view path,
+                             const std::string& whole) {
+  toml::table* target = nullptr;
   std::vector<std::string> names;
+  size_t length = 0;  // of the name, which may hold dots
   if (toml::array* array = root.get_as<toml::array>(kind)) {
     for (toml::node& element : *array) {
       toml::table* table = element.as_table();
-      const auto* found = table == nullptr ? nullptr : table->get_as<std::string>("name");
-      if (found == nullptr) continue;
-      if (found->get() == name) return *table;
-      names.push_back(found->get());
+      const auto* name = table == nullptr ? nullptr : table->get_as<std::string>("name");
+      if (name == nullptr) continue;
+      names.push_back(name->get());
+      const std::string& found = names.back();
+      if (found.size() <= length || (path != found && !path.starts_with(found + "."))) continue;
+      target = table;
+      length = found.size();
     }
   }
-  reject("{}{}: no {} has the name '{}', expected one of {}", override_mark, whole, kind, name,
-         fmt::join(names, ", "));
+  if (target == nullptr)
+    reject("{}{}: no {} has the name '{}', expected one of {}", override_mark, whole, kind, path,
+           fmt::join(names, ", "));
+  for (std::string_view rest = path.substr(length); !rest.empty();) {
+    rest.remove_prefix(1);
+    const std::string_view key = rest.substr(0, rest.find('.'));
+    const auto [entry, fresh] = target->emplace<toml::table>(key);
+    target = entry->second.as_table();
+    if (fresh) target->is_inline(true);  // as it is described
+    if (target == nullptr) reject("{}{}: '{}' is no table", override_mark, whole, key);
+    rest.remove_prefix(key.size());
+  }
+  return *target;
 }
 
 /// Applies "key=value": a key of the recipe, or embedder.KEY, model.new.KEY, data.NAME.KEY, stage.NAME.KEY
-/// (names may hold dots, keys do not). Whether the key and the value are right is seen when the recipe is
-/// read. Throws std::invalid_argument for an address that leads nowhere.
+/// (names may hold dots, keys do not), or a key of a table in one of the last two, stage.NAME.TABLE.KEY.
+/// Whether the key and the value are right is seen when the recipe is read. Throws std::invalid_argument for
+/// an address that leads nowhere.
 inline void apply_override(toml::table& root, const std::string& whole) {
   const size_t equals = whole.find('=');
   const size_t last = whole.find_last_not_of(' ', equals == std::string::npos ? equals : equals - 1);
@@ -104,7 +121,7 @@ inline void apply_override(toml::table& root, const std::string& whole) {
   } else {
     for (const std::string_view kind : {"data", "stage"}) {
       if (parent.starts_with(fmt::format("{}.", kind))) {
-        target = &table_named(root, kind, std::string_view(parent).substr(kind.size() + 1), whole);
+        target = &table_at(root, kind, std::string_view(parent).substr(kind.size() + 1), whole);
       }
     }
   }

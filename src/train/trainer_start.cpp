@@ -123,6 +123,10 @@ void Trainer::check_recipe() const {
     within("steps", 1, int64_t{1} << 40, stage.steps);
     within("warmup_steps", 0, int64_t{1} << 40, stage.warmup_steps);
     loss_terms(recipe_, stage);
+    for (const LossRecipe& loss : stage.losses)
+      if (loss.least_columns > model_.dimensions())
+        reject("train: stage '{}': loss {}: matryoshka: dimensions: expected 1 to the model's {}, got {}",
+               stage.name, loss.description, model_.dimensions(), loss.least_columns);
   }
 }
 

@@ -368,6 +368,7 @@ TEST(Options, OutOfRangeAreRefused) {
   rejects(matryoshka_of(with(kl_divergence, {}), {.dimensions = {7}}));
   rejects(matryoshka_of(with(kl_divergence, {}), {.dimensions = {2, 2}}));
   rejects(matryoshka_of(with(kl_divergence, {}), {.dimensions = {2, 4}, .weights = {1}}));
+  rejects(matryoshka_of(with(kl_divergence, {}), {.dimensions = {2, 4}, .weights = {0, 0}}));
   rejects(matryoshka_of(with(kl_divergence, {}), {.dimensions = {2, 4}, .dimensions_per_batch = 3}));
   EXPECT_THROW(BatchLoss({}, relation), std::invalid_argument);
   EXPECT_THROW(BatchLoss({{info_nce_with({}), 0.0}}, relation), std::invalid_argument);

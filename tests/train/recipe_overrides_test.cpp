@@ -30,6 +30,18 @@ TEST_F(RecipeTest, OverridesAddressByName) {
   EXPECT_EQ(load(text, {"model=base"}).model, folder_ / "base");
 }
 
+TEST_F(RecipeTest, OverridesReachIntoTables) {
+  const Recipe recipe =
+      load(whole, {"stage.retrieval.matryoshka.dimensions=[4, 2]", "stage.retrieval.filter.margin=0.25",
+                   "stage.retrieval.matryoshka.weights=[1, 0.5]"});
+  EXPECT_EQ(
+      recipe.stages[0].losses[0].description,
+      "info_nce(filter = { margin = 0.25 }, matryoshka = { dimensions = [ 4, 2 ], weights = [ 1, 0.5 ] })");
+  EXPECT_EQ(rejection("stage.retrieval.steps.x=1"), "--set stage.retrieval.steps.x=1: 'steps' is no table");
+  EXPECT_TRUE(error(whole, {"stage.retrieval.matryoska.dimensions=[4]"}).find("unknown key 'matryoska'") !=
+              std::string::npos);
+}
+
 TEST_F(RecipeTest, AnOverrideOfTextReadsEscapesWithAndWithoutQuotes) {
   const std::string prompt = "Instruct: find\nQuery: ";
   EXPECT_EQ(load(whole, {R"(data.pairs.query_prompt="Instruct: find\nQuery: ")"}).data[0].query_prompt,

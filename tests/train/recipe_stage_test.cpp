@@ -197,6 +197,29 @@ TEST_F(RecipeTest, ErrorsOfLossesNameTheirPlace) {
       wrong("matryoshka = {dimensions = [4], weights = [-1]}"),
       "r.toml:14: stage 'retrieval': matryoshka: 'weights': expected a list of one or more numbers of 0 or "
       "more, got -1");
+  // Options that are right each and wrong together.
+  EXPECT_EQ(
+      wrong("matryoshka = {dimensions = [4, 4]}"),
+      "r.toml:11: stage 'retrieval': matryoshka: dimensions: expected each once, got 4 again");
+  EXPECT_TRUE(wrong("matryoshka = {dimensions = [4, 2], weights = [0, 0]}")
+                  .starts_with("r.toml:11: stage 'retrieval': matryoshka: weights: expected at "
+                               "least one above 0"));
+  EXPECT_TRUE(
+      wrong("matryoshka = {dimensions = [4, 2], dimensions_per_batch = 3}")
+          .starts_with(
+              "r.toml:11: stage 'retrieval': matryoshka: dimensions_per_batch: expected 0 to 2"));
+  EXPECT_TRUE(
+      wrong("loss = {name = \"info_nce\", directions = [\"query_to_query\"]}")
+          .starts_with(
+              "r.toml:14: stage 'retrieval': loss: info_nce: directions: expected query_to_document or"));
+  EXPECT_TRUE(wrong("directions = [\"query_to_document\", \"query_to_document\"]")
+                  .find("stage 'retrieval': info_nce: directions: expected each at most once") !=
+              std::string::npos);
+  EXPECT_EQ(load(replaced(whole, "steps = 20", "matryoshka = {dimensions = [4, 64, 2]}"))
+                .stages[0]
+                .losses[0]
+                .least_columns,
+            64);
   // The second stage has all sets, and no loss for one of them.
   EXPECT_EQ(error(replaced(whole, "name = \"blend\"",
                            "name = \"blend\"\nloss = {name = \"info_nce\", data = [\"pairs\"]}")),

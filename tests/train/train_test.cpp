@@ -240,14 +240,26 @@ TEST_F(Train, NeverEndsWithWeightsThatAreNotFinite) {
   }
 }
 
+TEST_F(Train, LossesFitTheVectors) {
+  Embedder model = tiny_model();
+  const int64_t width = model.dimensions();
+  recipe_.stages[0].losses[0].least_columns = width + 1;
+  EXPECT_TRUE(
+      has(error_of(model), fmt::format("train: stage 'first': loss info_nce(): matryoshka: dimensions: "
+                                       "expected 1 to the model's {}, got {}",
+                                       width, width + 1)));
+  recipe_.stages[0].losses[0].least_columns = width;
+  EXPECT_EQ(error_of(model), "");
+}
+
 TEST_F(Train, ThePromptLeavesRoomForTheText) {
   Embedder model = tiny_model();
   const std::string long_prompt = "one two three four five six seven eight nine ten eleven twelve thirteen: ";
   recipe_.data[1].document_prompt = long_prompt;
-  EXPECT_TRUE(
-      has(error_of(model),
-          "train: data set 'topics': document_prompt: with the special tokens, the prompt fills max_length = 24 and "
-          "leaves no room"));
+  EXPECT_TRUE(has(error_of(model),
+                  "train: data set 'topics': document_prompt: with the special tokens, the prompt fills "
+                  "max_length = 24 and "
+                  "leaves no room"));
   model.rule.max_length = 200;
   EXPECT_EQ(error_of(model), "");
 }

@@ -32,6 +32,9 @@ struct InfoNceOptions {
   double hard_negative_hardness = 0;  ///< the same for each hard negative of the query
 };
 
+/// Throws std::invalid_argument for options out of range, and directions that do not go together.
+void validate(const InfoNceOptions& options);
+
 /// These rows' share of the mean over the batch's queries of -log softmax of the positive's cosine /
 /// temperature among the row's candidates. With several positives, the mean over them, each without the
 /// others among its candidates.

@@ -17,10 +17,14 @@ struct MatryoshkaOptions {
   int64_t dimensions_per_batch = 0;
 };
 
+/// Throws std::invalid_argument for no dimensions, dimensions below 1 or that repeat, weights of another
+/// number, below 0, or all 0, and more dimensions_per_batch than there are.
+void validate(const MatryoshkaOptions& options);
+
 /// The sum over dimensions of weight * `loss` of the vectors cut to their first so many columns and divided
 /// by their lengths. The guide's vectors stay whole. Counts are those of the widest. Throws
-/// std::invalid_argument for no dimensions, dimensions that repeat or exceed the embeddings' width, weights
-/// of another number or below 0, and what `loss` throws. Source: Kusupati et al. 2022, arXiv:2205.13147.
+/// std::invalid_argument for options that `validate` refuses, dimensions that exceed the embeddings' width,
+/// and what `loss` throws. Source: Kusupati et al. 2022, arXiv:2205.13147.
 at::Tensor matryoshka(const Loss& loss, const Embeddings& embeddings, const Relation& relation,
                       const MatryoshkaOptions& options, FilterCounts* counts = nullptr);
 

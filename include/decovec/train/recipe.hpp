@@ -57,6 +57,7 @@ struct LossRecipe {
   double weight = 1.0;
   std::vector<std::string> data = {};  ///< data sets whose rows it is for; empty: all of the stage
   bool needs_scores = false;           ///< of every text of those sets
+  int64_t least_columns = 0;           ///< how wide the vectors must be (matryoshka)
   Contrast contrast = Contrast::any;   ///< of every one of those sets
 };
 
