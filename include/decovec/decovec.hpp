@@ -23,6 +23,7 @@
 #include "decovec/search/bm25.hpp"
 #include "decovec/search/top_k.hpp"
 #include "decovec/text/tokenizer.hpp"
+#include "decovec/train/memory_plan.hpp"
 #include "decovec/train/recipe.hpp"
 #include "decovec/train/train.hpp"
 #include "decovec/world/random.hpp"

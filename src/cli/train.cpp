@@ -1,11 +1,14 @@
 #include "decovec/train/train.hpp"
 
+#include <cstdlib>
 #include <fstream>
 #include <stop_token>
 
+#include "cli/memory_table.hpp"
 #include "cli/options.hpp"
 #include "cli/terminal.hpp"
 #include "decovec/io/lines.hpp"
+#include "decovec/train/memory_plan.hpp"
 #include "decovec/train/recipe.hpp"
 #include "decovec/train/report.hpp"
 #include "decovec/world/world.hpp"
@@ -14,6 +17,7 @@
 #include "io/file_lock.hpp"
 #include "train/checkpoint.hpp"
 #include "train/outputs.hpp"
+#include "world/launch.hpp"
 #include "world/ranks.hpp"
 
 namespace decovec::cli {
@@ -26,6 +30,7 @@ struct Options {
   fs::path recipe;
   std::vector<std::string> overrides;
   bool resume = false;
+  bool plan = false;
   std::string device = "cpu";
 };
 
@@ -112,8 +117,15 @@ std::string quoted(const std::string& word) {
   return text + "'";
 }
 
+// What starts the ranks; of torchrun and srun only the user knows the rest.
+std::string launch_command() {
+  const Launch launch = read_launch([](const char* name) { return std::getenv(name); });
+  if (launch.launcher.empty()) return "";
+  return launch.launcher == "mpirun" ? fmt::format("mpirun -n {} ", launch.size) : launch.launcher + " ... ";
+}
+
 std::string resume_command(const Options& options) {
-  std::string command = "decovec train " + quoted(options.recipe.string());
+  std::string command = launch_command() + "decovec train " + quoted(options.recipe.string());
   for (const std::string& text : options.overrides) command += " --set " + quoted(text);
   if (options.device != "cpu") command += " --device " + options.device;
   return command + " --resume";
@@ -152,17 +164,21 @@ void check_places(const Places& places, const Recipe& recipe) {
   check_apart(outputs);
 }
 
-// Throws where there is something that this run would spoil; true where it was finished before.
+// Throws where there is something that this run would spoil; true where it was finished before, of which
+// nothing else is left then.
 bool is_finished(const Places& places, bool resume) {
   const std::string output = places.output.string();
-  const bool unfinished = newest_checkpoint(places.checkpoints).has_value();
+  const std::optional<fs::path> newest = newest_checkpoint(places.checkpoints);
+  const bool unfinished = newest.has_value();
   if (!is_free(places.output)) {
     if (!resume || !fs::is_directory(places.output))
       fail("{}: the output folder exists already; remove it, or choose another (--set output=FOLDER)",
            output);
-    if (unfinished)
+    // A kill between the output and the removal of its checkpoint leaves both.
+    if (unfinished && !holds_files_of(checkpointed_model(*newest), places.output))
       fail("{}: stands beside the unfinished run in {}; remove one of the two", output,
            places.checkpoints.string());
+    remove_checkpoints(places.checkpoints);
     return true;
   }
   if (!resume && unfinished)
@@ -174,8 +190,22 @@ bool is_finished(const Places& places, bool resume) {
   return false;
 }
 
+// Shows what a run would take, and stops.
+int show_plan(const Options& options, World& world) {
+  const Recipe recipe = Recipe::load(options.recipe, options.overrides);
+  const Embedder model = starting_model(recipe, world.device());
+  const std::vector<MemoryPlan> plans = plan_memory(model, recipe, &world);
+  if (world.rank() > 0) return 0;
+  std::string text;
+  for (const std::string& line : memory_table(plans)) text += line + '\n';
+  write_stdout(text);
+  warn_of_memory(plans, recipe);
+  return 0;
+}
+
 // Rank 0 alone writes and tells.
 int run_rank(const Options& options, World& world) {
+  if (options.plan) return show_plan(options, world);
   const bool first = world.rank() == 0;
   std::optional<Recipe> recipe;
   std::optional<Places> places;
@@ -205,17 +235,34 @@ int run_rank(const Options& options, World& world) {
   const auto started = Clock::now();
   Embedder model = starting_model(*recipe, world.device());
   Log log(places->log, places->curve, options.resume);
+  std::map<std::string, int64_t> tokens;  // with a graph at once, by stage
+  for (const StageRecipe& stage : recipe->stages) tokens[stage.name] = stage.micro_batch_tokens;
   std::stop_source stop;
   const InterruptGuard guard(
       first ? "\ndecovec: stopping after this step; press Ctrl-C again to stop at once\n" : "");
+  const auto on_start = [&] {
+    const std::vector<MemoryPlan> plans = plan_memory(model, *recipe, &world);
+    if (!first) return;
+    log_info(what_is_trained(*recipe, model, world));
+    for (const std::string& line : memory_table(plans)) log_info(line);
+    warn_of_memory(plans, *recipe);
+  };
   const auto on_step = [&](const StepReport& report) {
-    if (first && log.reports().empty()) log_info(what_is_trained(*recipe, model, world));
+    int64_t& before = tokens[report.stage];
+    if (first && report.micro_batch_tokens < before)
+      log_warning(
+          fmt::format("stage '{}', step {}: out of memory; repeated with micro_batch_tokens = {}, as the "
+                      "steps that follow: the "
+                      "result is the same. Set it to spare the attempt",
+                      report.stage, report.step, report.micro_batch_tokens));
+    before = report.micro_batch_tokens;
     if (first) log.add(report);
     if (interrupted()) stop.request_stop();
   };
   const TrainResult result = train(model, *recipe,
                                    {.checkpoints = places->checkpoints,
                                     .resume = options.resume,
+                                    .on_start = on_start,
                                     .on_step = on_step,
                                     .stop = stop.get_token(),
                                     .world = &world});
@@ -269,6 +316,7 @@ Run add_train(CLI::App& program) {
                    : "expected KEY=VALUE, got '" + text + "'";
       });
   command->add_flag("--resume", options->resume, "Go on from the newest checkpoint of an interrupted run");
+  command->add_flag("--plan", options->plan, "Show the memory that each stage takes, and stop");
   add_device_option(*command, options->device);
   command->footer(R"(
 Paths in a recipe count from the recipe's folder, those of --set too. A --set of text needs no quotes of its own, and

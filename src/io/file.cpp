@@ -14,7 +14,12 @@ namespace decovec {
 namespace fs = std::filesystem;
 namespace {
 
-std::string reason(int code) { return std::generic_category().message(code); }
+std::string reason(int code) {
+  std::string text = std::generic_category().message(code);
+  if (code == ENOSPC || code == EDQUOT) text += "; free some space there";
+  if (code == EFBIG) text += "; raise the limit of file sizes (ulimit -f)";
+  return text;
+}
 
 template <class Call>
 auto retried(Call&& call) {  // a signal may interrupt a system call before it did anything
@@ -182,6 +187,17 @@ ParentFolders::~ParentFolders() {
   std::error_code error;
   for (const fs::path& folder : made_)
     if (!fs::remove(folder, error)) break;
+}
+
+void remove_whole(const fs::path& folder) {
+  const fs::path named_folder = named(folder);
+  const fs::path hidden = make_staged(named_folder, [&](const fs::path& path) {
+    if (fs::exists(fs::symlink_status(path))) return false;
+    if (::rename(named_folder.c_str(), path.c_str()) != 0)
+      fail("{}: cannot remove it: {}", folder.string(), reason(errno));
+    return true;
+  });
+  fs::remove_all(hidden);
 }
 
 void remove_staged(const fs::path& folder) {

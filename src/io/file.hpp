@@ -31,7 +31,10 @@ class ParentFolders {
   std::vector<std::filesystem::path> made_;  // innermost first
 };
 
-/// Removes what staged files and folders left directly inside a folder when their process was killed. Nobody
+/// Removes a folder from under its name at once; what a killed process leaves of it is hidden beside it.
+void remove_whole(const std::filesystem::path& folder);
+
+/// Removes what staged files and folders, and folders that were being removed, left directly inside a folder when their process was killed. Nobody
 /// else may write there meanwhile.
 void remove_staged(const std::filesystem::path& folder);
 

@@ -1,3 +1,5 @@
+#include "io/safetensors_write.hpp"
+
 #include <algorithm>
 #include <cstring>
 #include <numeric>
@@ -65,25 +67,6 @@ std::string header_text(const Tensors& tensors, const std::map<std::string, std:
   return text;
 }
 
-// Fills a staged file: the header, then one tensor after the other, in the order and with the bytes of the
-// format's own writer.
-void write_tensors(StagedFile& staged, const fs::path& file, Tensors tensors,
-                   const std::map<std::string, std::string>& metadata) {
-  std::stable_sort(tensors.begin(), tensors.end(), [](auto* a, auto* b) {
-    return find_dtype(a->tensor.scalar_type()) < find_dtype(b->tensor.scalar_type());
-  });
-  const std::string header = header_text(tensors, metadata, file);
-  const uint64_t header_size = header.size();
-  char size_bytes[8];
-  std::memcpy(size_bytes, &header_size, 8);
-  staged.write({size_bytes, 8});
-  staged.write(header);
-  for (const NamedTensor* named : tensors) {
-    const at::Tensor tensor = named->tensor.detach().to(at::kCPU).resolve_neg().contiguous();
-    staged.write({static_cast<const char*>(tensor.const_data_ptr()), static_cast<size_t>(tensor.nbytes())});
-  }
-}
-
 // Consecutive tensors, by name, in runs of at most `max_bytes`; a larger tensor is a run of its own.
 std::vector<Tensors> split(const Tensors& sorted, int64_t max_bytes) {
   std::vector<Tensors> runs(1);
@@ -104,12 +87,14 @@ void write_shards(const fs::path& folder, const std::vector<Tensors>& shards,
                   const std::map<std::string, std::string>& metadata) {
   OrderedJson weight_map = OrderedJson::object();
   int64_t total = 0;
-  std::vector<std::unique_ptr<StagedFile>> staged;
+  std::vector<std::unique_ptr<SafetensorsWriter>> staged;
   for (size_t i = 0; i < shards.size(); ++i) {
     const std::string name = fmt::format("model-{:05}-of-{:05}.safetensors", i + 1, shards.size());
-    staged.push_back(std::make_unique<StagedFile>(folder / name));
-    write_tensors(*staged.back(), folder / name, shards[i], metadata);
+    std::vector<NamedTensor> tensors;
+    for (const NamedTensor* named : shards[i]) tensors.push_back(*named);
+    staged.push_back(std::make_unique<SafetensorsWriter>(folder / name, tensors, metadata));
     for (const NamedTensor* named : shards[i]) {
+      staged.back()->write(*named);
       weight_map[named->name] = name;
       total += data_bytes(*named);
     }
@@ -123,13 +108,39 @@ void write_shards(const fs::path& folder, const std::vector<Tensors>& shards,
 
 }  // namespace
 
+// The format's own writer gives the same bytes.
+SafetensorsWriter::SafetensorsWriter(const fs::path& file, const std::vector<NamedTensor>& tensors,
+                                     const std::map<std::string, std::string>& metadata)
+    : staged_(file) {
+  Tensors sorted = sorted_and_checked(tensors);
+  std::stable_sort(sorted.begin(), sorted.end(), [](auto* a, auto* b) {
+    return find_dtype(a->tensor.scalar_type()) < find_dtype(b->tensor.scalar_type());
+  });
+  const std::string header = header_text(sorted, metadata, file);
+  const uint64_t header_size = header.size();
+  char size_bytes[8];
+  std::memcpy(size_bytes, &header_size, 8);
+  staged_.write({size_bytes, 8});
+  staged_.write(header);
+  auto place = static_cast<int64_t>(8 + header.size());
+  for (const NamedTensor* named : sorted) {
+    places_[named->name] = place;
+    place += data_bytes(*named);
+  }
+}
+
+void SafetensorsWriter::write(const NamedTensor& named) {
+  const at::Tensor tensor = named.tensor.detach().to(at::kCPU).resolve_neg().contiguous();
+  staged_.write_at(places_.at(named.name),
+                   {static_cast<const char*>(tensor.const_data_ptr()), static_cast<size_t>(tensor.nbytes())});
+}
+
 void write_safetensors(const fs::path& file, const std::vector<NamedTensor>& tensors,
                        const SafetensorsWriteOptions& options) {
   at_boundary("write_safetensors", [&] {
-    const Tensors sorted = sorted_and_checked(tensors);
-    StagedFile staged(file);
-    write_tensors(staged, file, sorted, options.metadata);
-    staged.commit();
+    SafetensorsWriter writer(file, tensors, options.metadata);
+    for (const NamedTensor& named : tensors) writer.write(named);
+    writer.commit();
   });
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <exception>
 #include <map>
 
 #include <ATen/ATen.h>
@@ -9,8 +10,10 @@
 
 #include "io/error.hpp"
 #include "io/file.hpp"
+#include "io/safetensors_write.hpp"
 #include "train/fault.hpp"
 #include "train/fingerprint.hpp"
+#include "world/ranks.hpp"
 
 namespace decovec {
 namespace {
@@ -88,19 +91,43 @@ std::optional<fs::path> newest_checkpoint(const fs::path& checkpoints) {
   return found.rbegin()->second;
 }
 
+fs::path checkpointed_model(const fs::path& checkpoint) { return checkpoint / kModel; }
+
 void save_checkpoint(const fs::path& checkpoints, const Embedder& model, const Weights& weights,
-                     const OptimizerState& optimizer, const Progress& progress, const OrderedJson& print) {
-  const std::map<int64_t, fs::path> older = checkpoints_in(checkpoints);
-  StagedFolder staged(checkpoints / fmt::format("step-{}", progress.total_step));
-  model.save(staged.path() / kModel);
-  write_safetensors(staged.path() / kState, named_state(weights, optimizer));
-  write_json(staged.path() / kCounters, {{"format", kFormat},
-                                         {"stage", progress.stage},
-                                         {"step", progress.step},
-                                         {"positions", progress.positions},
-                                         {"run", print}});
-  staged.commit();
-  for (const auto& [step, path] : older) fs::remove_all(path);
+                     const OptimizerState& optimizer, const Progress& progress, const OrderedJson& print,
+                     World& world) {
+  std::optional<StagedFolder> staged;
+  std::optional<SafetensorsWriter> state;
+  const std::vector<NamedState> named = named_state(weights, optimizer);
+  on_first_rank(world, [&] {
+    staged.emplace(checkpoints / fmt::format("step-{}", progress.total_step));
+    model.save(staged->path() / kModel);
+    std::vector<NamedTensor> described;
+    for (const NamedState& part : named) described.push_back(part.described(weights));
+    state.emplace(staged->path() / kState, described);
+  });
+  std::exception_ptr error;  // the others are on their way through all tensors: it is told behind the last
+  for (const NamedState& part : named) {
+    const NamedTensor whole = part.collected(weights, world);
+    if (!state || error) continue;
+    try {
+      state->write(whole);
+    } catch (...) {
+      error = std::current_exception();
+    }
+  }
+  on_first_rank(world, [&] {
+    if (error) std::rethrow_exception(error);
+    state->commit();
+    write_json(staged->path() / kCounters, {{"format", kFormat},
+                                            {"stage", progress.stage},
+                                            {"step", progress.step},
+                                            {"positions", progress.positions},
+                                            {"run", print}});
+    const std::map<int64_t, fs::path> older = checkpoints_in(checkpoints);
+    staged->commit();
+    for (const auto& [step, path] : older) remove_whole(path);
+  });
 }
 
 void check_same_run(const fs::path& checkpoint, const OrderedJson& print) {
@@ -115,7 +142,7 @@ void check_same_run(const fs::path& checkpoint, const OrderedJson& print) {
 }
 
 Progress load_checkpoint(const fs::path& checkpoint, const Recipe& recipe, const Weights& weights,
-                         OptimizerState& optimizer) {
+                         OptimizerState& optimizer, World& world) {
   const JsonObject counters = JsonObject::read(checkpoint / kCounters);
   Progress progress;
   progress.stage = counters.integer("stage", 0, static_cast<int64_t>(recipe.stages.size()) - 1);
@@ -127,17 +154,19 @@ Progress load_checkpoint(const fs::path& checkpoint, const Recipe& recipe, const
   progress.positions = read_positions(counters, stage.data.empty() ? recipe.data.size() : stage.data.size(),
                                       progress.step * stage.batch_size);
   optimizer = {.kind = stage.optimizer, .steps = progress.step};
-  restore_weights(checkpoint / kModel, weights);
-  restore_state(weights, optimizer, TensorFiles::open(checkpoint / kState));
-  if (const std::string broken = broken_weight(weights, optimizer); !broken.empty())
-    fail("{}: '{}': expected finite numbers alone, got others; remove this checkpoint and start anew",
-         checkpoint.string(), broken);
+  restore_weights(checkpointed_model(checkpoint), weights);
+  restore_state(weights, optimizer, TensorFiles::open(checkpoint / kState), world);
+  on_all_ranks(world, [&] {
+    if (const std::string broken = broken_weight(weights, optimizer); !broken.empty())
+      fail("{}: '{}': expected finite numbers alone, got others; remove this checkpoint and start anew",
+           checkpoint.string(), broken);
+  });
   return progress;
 }
 
 void remove_checkpoints(const fs::path& checkpoints) {
   if (!fs::is_directory(checkpoints)) return;
-  for (const auto& [step, path] : checkpoints_in(checkpoints)) fs::remove_all(path);
+  for (const auto& [step, path] : checkpoints_in(checkpoints)) remove_whole(path);
   remove_staged(checkpoints);
   std::error_code not_empty;
   fs::remove(checkpoints, not_empty);

@@ -26,19 +26,24 @@ struct Progress {
 /// The checkpoint with the largest N in a folder, which need not exist.
 std::optional<std::filesystem::path> newest_checkpoint(const std::filesystem::path& checkpoints);
 
-/// Writes step-N whole, N = progress.total_step, then removes the other checkpoints of the folder.
+/// The model folder that a checkpoint holds.
+std::filesystem::path checkpointed_model(const std::filesystem::path& checkpoint);
+
+/// Writes step-N whole, N = progress.total_step, then removes the other checkpoints of the folder. All ranks
+/// call it: rank 0 writes, and gets the state of the others tensor by tensor. `fingerprint` is rank 0's.
 void save_checkpoint(const std::filesystem::path& checkpoints, const Embedder& model, const Weights& weights,
                      const OptimizerState& optimizer, const Progress& progress,
-                     const OrderedJson& fingerprint);
+                     const OrderedJson& fingerprint, World& world);
 
 /// Throws std::runtime_error that names the first difference where a checkpoint is another run's, and where
 /// another version wrote it.
 void check_same_run(const std::filesystem::path& checkpoint, const OrderedJson& fingerprint);
 
-/// Puts weights and optimizer state back. Throws std::runtime_error that names file and key or tensor for a
-/// checkpoint that is broken or does not fit the recipe or the weights.
+/// Puts weights and optimizer state back, on all ranks, however many there were. Throws std::runtime_error
+/// that names file and key or tensor for a checkpoint that is broken or does not fit the recipe or the
+/// weights.
 Progress load_checkpoint(const std::filesystem::path& checkpoint, const Recipe& recipe,
-                         const Weights& weights, OptimizerState& optimizer);
+                         const Weights& weights, OptimizerState& optimizer, World& world);
 
 /// Removes the checkpoints of a folder, what killed runs left there, and the folder itself if nothing else is
 /// in it.

@@ -7,6 +7,7 @@
 #include <ATen/core/grad_mode.h>
 
 #include "io/json.hpp"
+#include "world/ranks.hpp"
 
 namespace decovec {
 namespace {
@@ -38,11 +39,21 @@ std::vector<int64_t> rows_with_broken_loss(const CachedLoss& result, const StepB
 }  // namespace
 
 std::string examples_at_fault(const CachedLoss& result, const StepBatch& batch, const LossFunction& loss,
-                              const std::vector<TrainingSet>& sets) {
+                              const std::vector<TrainingSet>& sets, World& world) {
+  // What one rank's texts break shows in the losses and gradients of all, so first things first.
   std::vector<int64_t> faulty = rows_of(broken_rows(result.embeddings), batch);
-  if (faulty.empty()) faulty = rows_with_broken_loss(result, batch, loss);
-  if (faulty.empty()) faulty = rows_of(broken_rows(result.gradients), batch);
-  if (faulty.empty()) return "no single example stands out; try a lower learning rate or clip";
+  const auto on_any_rank = [&] { return sum_over_ranks(world, std::ssize(faulty)) > 0; };
+  bool found = on_any_rank();
+  if (!found) {
+    faulty = rows_with_broken_loss(result, batch, loss);
+    found = on_any_rank();
+  }
+  if (!found) {
+    faulty = rows_of(broken_rows(result.gradients), batch);
+    found = on_any_rank();
+  }
+  if (!found && world.rank() == 0) return "no single example stands out; try a lower learning rate or clip";
+  if (faulty.empty()) return "";
 
   const size_t shown_rows = 3;
   std::string text =
@@ -61,24 +72,28 @@ std::string examples_at_fault(const CachedLoss& result, const StepBatch& batch, 
 
 std::string broken_weight(const Weights& weights, const OptimizerState& optimizer) {
   at::NoGradGuard no_grad;
-  std::vector<NamedTensor> tensors;
-  for (const Parameter& parameter : weights.parameters)
-    tensors.push_back({parameter.name, parameter.value()});
-  const std::vector<NamedTensor> state = named_state(weights, optimizer);
-  tensors.insert(tensors.end(), state.begin(), state.end());
-  for (const auto& [name, tensor] : tensors) {
-    if (tensor.numel() == 0) continue;
-    const auto [least, largest] = at::aminmax(tensor);  // a NaN makes both one; no copy of the tensor
-    if (!std::isfinite(least.item<double>()) || !std::isfinite(largest.item<double>())) return name;
-  }
+  const auto broken = [](const at::Tensor& values) {
+    if (values.numel() == 0) return false;
+    const auto [least, largest] = at::aminmax(values);  // a NaN makes both one; no copy of the tensor
+    return !std::isfinite(least.item<double>()) || !std::isfinite(largest.item<double>());
+  };
+  const std::vector<at::Tensor> own = weights.own_slices();
+  for (size_t p = 0; p < weights.parameters.size(); ++p)
+    if (broken(weights.own_part(p, own))) return weights.parameters[p].name;
+  for (const NamedState& state : named_state(weights, optimizer))
+    if (broken(state.own_part)) return state.name;
   return "";
 }
 
-std::string broken_gradient(const Weights& weights, const std::vector<at::Tensor>& gradients) {
-  for (size_t p = 0; p < weights.parameters.size(); ++p)
-    if (!weights.rows_of(p, gradients).isfinite().all().item<bool>())
-      return fmt::format("gradient of '{}'", weights.parameters[p].name);
-  return "norm of the gradient";
+std::string broken_gradient(const Weights& weights, const std::vector<at::Tensor>& gradients, World& world) {
+  size_t first = 0;
+  while (first < weights.parameters.size() &&
+         weights.own_part(first, gradients).isfinite().all().item<bool>())
+    ++first;
+  const std::vector<int64_t> of_ranks = of_each_rank(world, static_cast<int64_t>(first));
+  first = static_cast<size_t>(std::ranges::min(of_ranks));
+  return first < weights.parameters.size() ? fmt::format("gradient of '{}'", weights.parameters[first].name)
+                                           : "norm of the gradient";
 }
 
 }  // namespace decovec

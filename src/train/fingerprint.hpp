@@ -12,10 +12,10 @@
 namespace decovec {
 
 /// Seed, stages, data (their texts by a hash), how the model reads text and its weights before the first step
-/// (by a hash), and `files`, see below. What is put in here decides whether a run may be resumed, and whether
-/// ranks train the same; nothing else needs to know of it.
+/// (by a hash), and under "model" nothing, which is the place of fingerprint_of_files. What is put in here
+/// decides whether a run may be resumed, and whether ranks train the same; nothing else needs to know of it.
 OrderedJson fingerprint(const Recipe& recipe, const std::map<std::string, Dataset>& datasets,
-                        const Embedder& model, const OrderedJson& files = nullptr);
+                        const Embedder& model);
 
 /// Every file that the model is saved with but the weights: small JSON as it is, others by a hash. `scratch`
 /// is a folder for these files, which stay there.

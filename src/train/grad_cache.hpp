@@ -4,6 +4,7 @@
 #pragma once
 #include <cstdint>
 #include <functional>
+#include <stdexcept>
 #include <vector>
 
 #include <ATen/core/Tensor.h>
@@ -21,11 +22,19 @@ class GradientSum {
   explicit GradientSum(std::vector<at::Tensor> holders) : holders_(std::move(holders)) {}
   /// Takes what a backward pass left in the holders.
   void take();
-  /// The sums over all ranks, zeros for holders that no pass reached; empties this.
+  /// Forgets all sums, and what a pass that broke off left in the holders.
+  void clear();
+  /// This rank's slices, flat, of the sums over all ranks (see shards.hpp), zeros for holders that no pass
+  /// reached; empties this. The one reduction of gradients in a step.
   std::vector<at::Tensor> finish(World& world);
 
  private:
   std::vector<at::Tensor> holders_, sums_;
+};
+
+/// Memory ran out, and there is nothing smaller to try.
+struct OutOfMemory : std::runtime_error {
+  using std::runtime_error::runtime_error;
 };
 
 /// Packed tokens to embeddings [B, D], with a graph where gradients are enabled.
@@ -42,12 +51,13 @@ struct GradCacheOptions {
 
 /// A step's loss and, for looking into it, what it was made of.
 struct CachedLoss {
-  double loss = 0;             ///< over all ranks
-  FilterCounts filtered = {};  ///< of this rank's rows
-  at::Tensor embeddings = {};  ///< of this rank's sequences [sequences, D]
-  at::Tensor gradients = {};   ///< of the loss with respect to them
-  at::Tensor queries = {};     ///< of all ranks [N, D]
-  at::Tensor documents = {};   ///< of all ranks [M, D]
+  double loss = 0;                 ///< over all ranks
+  FilterCounts filtered = {};      ///< of this rank's rows
+  int64_t micro_batch_tokens = 0;  ///< what memory held
+  at::Tensor embeddings = {};      ///< of this rank's sequences [sequences, D]
+  at::Tensor gradients = {};       ///< of the loss with respect to them
+  at::Tensor queries = {};         ///< of all ranks [N, D]
+  at::Tensor documents = {};       ///< of all ranks [M, D]
 };
 
 /// Embeds micro batch after micro batch without a graph, takes the loss's gradient with respect to the
@@ -55,6 +65,9 @@ struct CachedLoss {
 /// pass. Each rank evaluates its own rows against the texts of all, and the gradients of every text are
 /// summed over ranks. The gradient lands in the holders, and from there in `sum`; nothing does where the loss
 /// is not finite. Every rank needs at least one query.
+///
+/// Where memory runs out, a rank repeats what it was at with half the tokens or scores at once, for the same
+/// result. Throws OutOfMemory where single texts or rows do not fit, OtherRankFailed on the other ranks.
 CachedLoss accumulate_gradient(const StepBatch& batch, const EmbedFunction& embed, const LossFunction& loss,
                                GradientSum& sum, at::Device device, World& world,
                                const GradCacheOptions& options = {});

@@ -1,12 +1,13 @@
 #include "train/optimizer.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
-#include "io/error.hpp"
+#include "train/shards.hpp"
 
 namespace decovec {
 namespace {
@@ -23,7 +24,7 @@ void allocate_moments(const Weights& weights, OptimizerState& state) {
 
 }  // namespace
 
-double global_norm(const std::vector<at::Tensor>& gradients) {
+double global_norm(const std::vector<at::Tensor>& gradients, World& world) {
   if (gradients.empty()) return 0;
   at::NoGradGuard no_grad;
   std::vector<at::Tensor> norms;
@@ -31,21 +32,25 @@ double global_norm(const std::vector<at::Tensor>& gradients) {
     const at::ScalarType type = gradient.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
     norms.push_back(at::linalg_vector_norm(gradient, 2, std::nullopt, false, type).to(at::kDouble));
   }
-  return at::linalg_vector_norm(at::stack(norms), 2).item<double>();
+  at::Tensor squares = at::stack(norms).square().sum();
+  world.reduce(squares);
+  return std::sqrt(squares.item<double>());
 }
 
 double clip_scale(double norm, double clip) { return clip > 0 ? std::min(1.0, clip / (norm + 1e-6)) : 1.0; }
 
 void update(const Weights& weights, std::vector<at::Tensor>& gradients, OptimizerState& state,
-            const UpdateOptions& options) {
+            const UpdateOptions& options, World& world) {
   at::NoGradGuard no_grad;
   allocate_moments(weights, state);
   ++state.steps;
+  const std::vector<at::Tensor> own = weights.own_slices();
   for (size_t i = 0; i < weights.holders.size(); ++i) {
     at::Tensor master = weights.masters[i];
     at::Tensor gradient = std::exchange(gradients[i], {}).to(master.scalar_type());
+    if (master.numel() == 0) continue;
     if (options.gradient_scale != 1) gradient.mul_(options.gradient_scale);
-    const double decay = master.dim() >= 2 ? options.weight_decay : 0;
+    const double decay = weights.holders[i].dim() >= 2 ? options.weight_decay : 0;
     if (state.kind == Optimizer::adamw) {
       const at::Tensor count =
           at::full({}, static_cast<double>(state.steps), master.options().dtype(at::kFloat));
@@ -56,30 +61,49 @@ void update(const Weights& weights, std::vector<at::Tensor>& gradients, Optimize
       if (decay != 0) master.mul_(1 - options.learning_rate * decay);
       master.add_(gradient, -options.learning_rate);
     }
-    if (has_master(weights.holders[i])) weights.holders[i].copy_(master);
+    if (has_master(weights.holders[i])) at::Tensor(own[i]).copy_(master);
   }
+  gather_from_owners(weights.holders, world);
 }
 
-std::vector<NamedTensor> named_state(const Weights& weights, const OptimizerState& state) {
-  std::vector<NamedTensor> tensors;
+NamedTensor NamedState::described(const Weights& weights) const {
+  return {name, at::empty(weights.parameters[parameter].shape(), own_part.options().device(at::kMeta))};
+}
+
+NamedTensor NamedState::collected(const Weights& weights, World& world) const {
+  return {name, world.gather(own_part).view(weights.parameters[parameter].shape())};
+}
+
+std::vector<NamedState> named_state(const Weights& weights, const OptimizerState& state) {
+  std::vector<NamedState> named;
   for (size_t p = 0; p < weights.parameters.size(); ++p) {
-    const std::string& name = weights.parameters[p].name;
+    const auto add = [&](const char* kind, const std::vector<at::Tensor>& slices) {
+      named.push_back({kind + weights.parameters[p].name, p, weights.own_part(p, slices)});
+    };
     if (!state.exp_avg.empty()) {
-      tensors.push_back({"exp_avg." + name, weights.rows_of(p, state.exp_avg)});
-      tensors.push_back({"exp_avg_sq." + name, weights.rows_of(p, state.exp_avg_sq)});
+      add("exp_avg.", state.exp_avg);
+      add("exp_avg_sq.", state.exp_avg_sq);
     }
-    if (has_master(weights.parameters[p].holder))
-      tensors.push_back({"master." + name, weights.rows_of(p, weights.masters)});
+    if (has_master(weights.parameters[p].holder)) add("master.", weights.masters);
   }
-  return tensors;
+  return named;
 }
 
-void restore_state(const Weights& weights, OptimizerState& state, const TensorFiles& file) {
+void restore_state(const Weights& weights, OptimizerState& state, const TensorFiles& file, World& world) {
   at::NoGradGuard no_grad;
   if (state.steps > 0) allocate_moments(weights, state);
-  restore_tensors(named_state(weights, state), file);
+  const std::vector<NamedState> named = named_state(weights, state);
+  std::vector<NamedTensor> described;
+  for (const NamedState& part : named) described.push_back(part.described(weights));
+  check_tensors(described, file);
+  for (const NamedState& part : named) {
+    const RowRange own = weights.own_elements(part.parameter);
+    at::Tensor(part.own_part).copy_(file.tensor(part.name).view(-1).narrow(0, own.begin, own.size()));
+  }
+  const std::vector<at::Tensor> own = weights.own_slices();
   for (size_t i = 0; i < weights.holders.size(); ++i)
-    if (has_master(weights.holders[i])) weights.holders[i].copy_(weights.masters[i]);
+    if (has_master(weights.holders[i])) at::Tensor(own[i]).copy_(weights.masters[i]);
+  gather_from_owners(weights.holders, world);
 }
 
 }  // namespace decovec

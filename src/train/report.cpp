@@ -17,6 +17,7 @@ std::string to_json(const StepReport& report) {
                             {"truncated", report.truncated},
                             {"masked", report.masked},
                             {"filtered", report.filtered},
+                            {"micro_batch_tokens", report.micro_batch_tokens},
                             {"seconds", report.seconds},
                             {"tokens_per_second", report.tokens_per_second},
                             {"seconds_left", report.seconds_left}};
@@ -37,6 +38,7 @@ StepReport parse_step_report(std::string_view line, const std::string& where) {
           .truncated = json.integer("truncated"),
           .masked = json.integer("masked"),
           .filtered = json.integer("filtered"),
+          .micro_batch_tokens = json.integer("micro_batch_tokens"),
           .seconds = json.number("seconds"),
           .tokens_per_second = json.number("tokens_per_second"),
           .seconds_left = json.number("seconds_left")};

@@ -73,10 +73,6 @@ Relation relation_of(const std::vector<TrainingSet>& sets, const std::vector<Bat
 
 }  // namespace
 
-RowRange rows_of_rank(int64_t rows, int rank, int ranks) {
-  return {rows * rank / ranks, rows * (rank + 1) / ranks};
-}
-
 uint64_t text_hash(std::string_view instruction, std::string_view text) {
   return random_bits(RandomKey(0).with(std::string(instruction).append(text)));
 }

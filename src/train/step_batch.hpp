@@ -10,6 +10,7 @@
 #include "decovec/data/batch_sampler.hpp"
 #include "decovec/loss/relation.hpp"
 #include "decovec/text/tokenizer.hpp"
+#include "world/ranks.hpp"
 
 namespace decovec {
 
@@ -19,15 +20,6 @@ struct TrainingSet {
   std::string query_prompt, document_prompt;
   bool in_batch_negatives = true;
 };
-
-/// Query rows [begin, end) of the global batch: a rank's share.
-struct RowRange {
-  int64_t begin = 0, end = 0;
-  int64_t size() const { return end - begin; }
-};
-
-/// Shares that differ by one row at most, in rank order.
-RowRange rows_of_rank(int64_t rows, int rank, int ranks);
 
 /// One step's input: what this rank encodes, and what all texts are to each other.
 struct StepBatch {

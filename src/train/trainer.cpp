@@ -14,10 +14,19 @@
 #include "world/ranks.hpp"
 
 namespace decovec {
+namespace {
+
+std::string advice_for_memory(const StageRecipe& stage) {
+  return fmt::format("{}lower max_length or batch_size, train in bfloat16, or use a device with more memory",
+                     stage.gradient_checkpointing ? "" : "set gradient_checkpointing = true, ");
+}
+
+}  // namespace
 
 TrainResult Trainer::run() {
   set_prompts();
   resume_or_start();
+  if (options_.on_start) options_.on_start();
   const TrainableScope trainable(weights_);
   while (true) {
     const StageRecipe& stage = recipe_.stages[static_cast<size_t>(progress_.stage)];
@@ -33,6 +42,7 @@ TrainResult Trainer::run() {
 
 TrainResult Trainer::run_stage(const StageRecipe& stage) {
   StageData data = stage_data(stage);
+  micro_batch_tokens_ = stage.micro_batch_tokens;
   if (!progress_.positions.empty()) data.sampler.restore(progress_.positions, progress_.step);
   std::vector<int64_t> positions = data.sampler.positions();  // after the steps that are done
   BatchesAhead batches([&](int64_t step) { return prepare(stage, data, step); }, progress_.step + 1,
@@ -79,31 +89,41 @@ StepReport Trainer::run_step(const StageRecipe& stage, const StageData& data, co
   const ForwardOptions forward{.gradient_checkpointing = stage.gradient_checkpointing};
   const EmbedFunction embed = [&](const TokenBatch& tokens) { return model_.embed(tokens, forward); };
   const auto fail_for = [&](const std::string& what, const CachedLoss& result) {
-    fail("train: stage '{}', step {}: the {} is not finite; {}", stage.name, step, what,
-         examples_at_fault(result, batch, loss, data.sets));
+    const std::string examples = examples_at_fault(result, batch, loss, data.sets, world_);
+    on_all_ranks(world_, [&] {
+      if (!examples.empty())
+        fail("train: stage '{}', step {}: the {} is not finite; {}", stage.name, step, what, examples);
+    });
   };
 
   GradientSum sum(weights_.holders);
-  const CachedLoss result = accumulate_gradient(batch, embed, loss, sum, model_.device(), world_,
-                                                {.micro_batch_tokens = stage.micro_batch_tokens});
+  const CachedLoss result = [&] {
+    try {
+      return accumulate_gradient(batch, embed, loss, sum, model_.device(), world_,
+                                 {.micro_batch_tokens = micro_batch_tokens_});
+    } catch (const OutOfMemory& error) {
+      fail("train: stage '{}', step {}: {}; {}", stage.name, step, error.what(), advice_for_memory(stage));
+    }
+  }();
+  micro_batch_tokens_ = result.micro_batch_tokens;
   if (!std::isfinite(result.loss)) fail_for("loss", result);
   std::vector<at::Tensor> gradients = sum.finish(world_);
-  const double norm = global_norm(gradients);
-  if (!std::isfinite(norm)) fail_for(broken_gradient(weights_, gradients), result);
+  const double norm = global_norm(gradients, world_);
+  if (!std::isfinite(norm)) fail_for(broken_gradient(weights_, gradients, world_), result);
   const double rate = learning_rate(stage, step);
   update(weights_, gradients, optimizer_,
          {.learning_rate = rate,
           .weight_decay = stage.weight_decay,
-          .gradient_scale = clip_scale(norm, stage.clip)});
+          .gradient_scale = clip_scale(norm, stage.clip)},
+         world_);
   ++progress_.step;
   ++progress_.total_step;
 
-  at::Tensor counts =
+  const at::Tensor own_counts =
       at::tensor({batch.tokens, batch.truncated, batch.relation.masked(batch.own.begin, batch.own.end),
-                  result.filtered.by_score},
+                  result.filtered.by_score, micro_batch_tokens_},
                  at::TensorOptions(at::kLong).device(model_.device()));
-  world_.reduce(counts);
-  counts = counts.cpu();
+  const at::Tensor of_ranks = world_.gather(own_counts.unsqueeze(0)).cpu(), counts = of_ranks.sum(0);
   return {.stage = stage.name,
           .step = progress_.step,
           .steps = stage.steps,
@@ -114,7 +134,8 @@ StepReport Trainer::run_step(const StageRecipe& stage, const StageData& data, co
           .tokens = counts[0].item<int64_t>(),
           .truncated = counts[1].item<int64_t>(),
           .masked = counts[2].item<int64_t>(),
-          .filtered = counts[3].item<int64_t>()};
+          .filtered = counts[3].item<int64_t>(),
+          .micro_batch_tokens = of_ranks.select(1, 4).min().item<int64_t>()};
 }
 
 /// Totals, and the pace of the last twenty steps or so.
@@ -149,16 +170,24 @@ void Trainer::finish_stage(const StageRecipe& stage) {
 /// Weights that are not finite end the run before they replace anything that was saved.
 void Trainer::checkpoint(const StageRecipe& stage, std::vector<int64_t> positions) {
   if (saved_step_ == progress_.total_step) return;
-  if (const std::string broken = broken_weight(weights_, optimizer_); !broken.empty())
-    fail(
-        "train: stage '{}', after step {}: '{}': expected finite numbers alone, got others; lower "
-        "learning_rate ({})",
-        stage.name, progress_.step, broken, stage.learning_rate);
+  on_all_ranks(world_, [&] {
+    if (const std::string broken = broken_weight(weights_, optimizer_); !broken.empty())
+      fail(
+          "train: stage '{}', after step {}: '{}': expected finite numbers alone, got others; lower "
+          "learning_rate ({})",
+          stage.name, progress_.step, broken, stage.learning_rate);
+  });
   progress_.positions = std::move(positions);
-  if (!options_.checkpoints.empty())
-    on_first_rank(world_, [&] {
-      save_checkpoint(options_.checkpoints, model_, weights_, optimizer_, progress_, fingerprint_);
-    });
+  if (!options_.checkpoints.empty()) {
+    try {
+      save_checkpoint(options_.checkpoints, model_, weights_, optimizer_, progress_, fingerprint_, world_);
+    } catch (const OtherRankFailed&) {
+      throw;
+    } catch (const std::runtime_error& error) {
+      fail("train: stage '{}', after step {}: no checkpoint: {}; resume from the one before it", stage.name,
+           progress_.step, error.what());
+    }
+  }
   saved_step_ = progress_.total_step;
 }
 

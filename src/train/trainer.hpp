@@ -42,7 +42,7 @@ class Trainer {
   void check_room(const DataRecipe& data) const;
   void set_prompts();
   void resume_or_start();
-  void check_same_on_all_ranks();
+  void check_same_on_all_ranks() const;
   void take_outputs();
   void check_outputs_free() const;
   [[noreturn]] static void fail_taken(const StageRecipe& stage);
@@ -70,6 +70,7 @@ class Trainer {
   Progress progress_;
   int64_t saved_step_ =
       -1;  // the total step whose weights were checked, and saved where checkpoints are kept
+  int64_t micro_batch_tokens_ = 0;  // the stage's, or fewer since memory ran out
   double recent_seconds_ = 0, recent_tokens_ = 0, recent_queries_ = 0;
 };
 

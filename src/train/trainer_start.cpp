@@ -100,7 +100,7 @@ Trainer::Trainer(Embedder& model, const Recipe& recipe, const TrainOptions& opti
       recipe_(recipe),
       options_(options),
       world_(options.world ? *options.world : alone_),
-      weights_(make_weights(model.parameters())) {
+      weights_(make_weights(model.parameters(), world_)) {
   check_recipe();
   load_datasets();
   for (const StageRecipe& stage : recipe_.stages) stage_data(stage);  // throws for what cannot be sampled
@@ -192,11 +192,13 @@ void Trainer::resume_or_start() {
   if (options_.resume && options_.checkpoints.empty())
     reject("train: resume: expected a folder of checkpoints, got none");
   optimizer_ = {.kind = recipe_.stages.front().optimizer};
+  if (world_.size() > 1 || !options_.checkpoints.empty())
+    fingerprint_ = fingerprint(recipe_, datasets_, model_);
   check_same_on_all_ranks();
   on_first_rank(world_, [&] { take_outputs(); });
   if (options_.resume) {
-    progress_ =
-        load_checkpoint(newest_checkpoint(options_.checkpoints).value(), recipe_, weights_, optimizer_);
+    progress_ = load_checkpoint(newest_checkpoint(options_.checkpoints).value(), recipe_, weights_,
+                                optimizer_, world_);
     saved_step_ = progress_.total_step;
   }
   on_first_rank(world_, [&] { check_outputs_free(); });
@@ -204,9 +206,9 @@ void Trainer::resume_or_start() {
 
 /// Each rank reads recipe, data and model by itself; a difference would train another thing without a word,
 /// or leave ranks waiting for each other.
-void Trainer::check_same_on_all_ranks() {
+void Trainer::check_same_on_all_ranks() const {
   if (world_.size() == 1) return;
-  OrderedJson print = fingerprint(recipe_, datasets_, model_);
+  OrderedJson print = fingerprint_;
   print["resume"] = options_.resume;
   std::string own = print.dump();
   const auto of_rank = [&](at::Tensor row) { return world_.gather(row.to(world_.device())).cpu(); };
@@ -214,18 +216,15 @@ void Trainer::check_same_on_all_ranks() {
   const at::Tensor bytes =
       of_rank(at::from_blob(own.data(), {static_cast<int64_t>(own.size())}, at::kChar).clone());
   std::string_view all(static_cast<const char*>(bytes.const_data_ptr()), static_cast<size_t>(bytes.numel()));
-  OrderedJson first;
-  for (int rank = 0; rank < world_.size(); ++rank) {
-    const auto size = static_cast<size_t>(sizes[rank].item<int64_t>());
-    const std::string_view part = all.substr(0, size);
-    all.remove_prefix(size);
-    if (rank == 0) first = OrderedJson::parse(part);
-    const std::string differs =
-        difference(Json::parse(part), first, {fmt::format("rank {}", rank), "rank 0"});
-    if (differs.empty()) continue;
-    if (world_.rank() > 0) throw OtherRankFailed("the ranks differ; see the message of rank 0");
-    fail("train: {}; start all ranks with the same recipe, data and model", differs);
-  }
+  on_first_rank(world_, [&] {
+    for (int rank = 0; rank < world_.size(); ++rank) {
+      const auto size = static_cast<size_t>(sizes[rank].item<int64_t>());
+      const std::string differs =
+          difference(Json::parse(all.substr(0, size)), print, {fmt::format("rank {}", rank), "rank 0"});
+      all.remove_prefix(size);
+      if (!differs.empty()) fail("train: {}; start all ranks with the same recipe, data and model", differs);
+    }
+  });
 }
 
 /// Locks the checkpoints and compares what stands there with this run. A model that cannot be saved is
@@ -253,7 +252,7 @@ void Trainer::take_outputs() {
   if (!newest && options_.resume)
     fail("{}: no checkpoint to resume from; start without it", checkpoints.string());
   const StagedFolder scratch(checkpoints / "scratch");
-  fingerprint_ = fingerprint(recipe_, datasets_, model_, fingerprint_of_files(model_, scratch.path()));
+  fingerprint_["model"] = fingerprint_of_files(model_, scratch.path());
   if (newest) check_same_run(*newest, fingerprint_);
 }
 

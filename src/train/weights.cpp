@@ -7,21 +7,51 @@
 #include <ATen/core/grad_mode.h>
 
 #include "io/error.hpp"
+#include "train/shards.hpp"
 
 namespace decovec {
+namespace {
 
-at::Tensor Weights::rows_of(size_t parameter, const std::vector<at::Tensor>& companions) const {
-  const Parameter& p = parameters[parameter];
-  const at::Tensor& companion = companions[holder_of[parameter]];
-  return p.rows < 0 ? companion.detach() : companion.detach().narrow(0, p.row, p.rows);
+/// A parameter's elements among its holder's.
+RowRange elements_of(const Parameter& parameter) {
+  const at::Tensor& holder = parameter.holder;
+  if (parameter.rows < 0) return {0, holder.numel()};
+  const int64_t row = holder.numel() / holder.size(0);
+  return {parameter.row * row, (parameter.row + parameter.rows) * row};
+}
+
+}  // namespace
+
+std::vector<at::Tensor> Weights::own_slices() const {
+  std::vector<at::Tensor> slices;
+  for (const at::Tensor& holder : holders) slices.push_back(own_slice(holder, rank, ranks));
+  return slices;
+}
+
+RowRange Weights::own_elements(size_t parameter) const {
+  const at::Tensor& holder = parameters[parameter].holder;
+  const RowRange all = elements_of(parameters[parameter]), own = rows_of_rank(holder.numel(), rank, ranks);
+  return {std::clamp(own.begin, all.begin, all.end) - all.begin,
+          std::clamp(own.end, all.begin, all.end) - all.begin};
+}
+
+at::Tensor Weights::own_part(size_t parameter, const std::vector<at::Tensor>& slices) const {
+  const at::Tensor& holder = parameters[parameter].holder;
+  const at::Tensor& slice = slices[holder_of[parameter]];
+  const RowRange part = own_elements(parameter);
+  if (part.size() == 0) return slice.narrow(0, 0, 0);
+  const int64_t first = elements_of(parameters[parameter]).begin + part.begin;
+  return slice.narrow(0, first - rows_of_rank(holder.numel(), rank, ranks).begin, part.size());
 }
 
 bool has_master(const at::Tensor& holder) {
   return holder.scalar_type() == at::kBFloat16 || holder.scalar_type() == at::kHalf;
 }
 
-Weights make_weights(std::vector<Parameter> parameters) {
+Weights make_weights(std::vector<Parameter> parameters, const World& world) {
   Weights weights;
+  weights.rank = world.rank();
+  weights.ranks = world.size();
   std::unordered_map<const void*, size_t> seen;
   for (const Parameter& parameter : parameters) {
     const at::Tensor& holder = parameter.holder;
@@ -30,7 +60,8 @@ Weights make_weights(std::vector<Parameter> parameters) {
     const auto [found, is_new] = seen.try_emplace(holder.unsafeGetTensorImpl(), weights.holders.size());
     if (is_new) {
       weights.holders.push_back(holder);
-      weights.masters.push_back(has_master(holder) ? holder.detach().to(at::kFloat) : holder.detach());
+      const at::Tensor own = own_slice(holder, weights.rank, weights.ranks);
+      weights.masters.push_back(has_master(holder) ? own.to(at::kFloat) : own);
     }
     weights.holder_of.push_back(found->second);
   }
@@ -38,8 +69,7 @@ Weights make_weights(std::vector<Parameter> parameters) {
   return weights;
 }
 
-void restore_tensors(const std::vector<NamedTensor>& tensors, const TensorFiles& file) {
-  at::NoGradGuard no_grad;
+void check_tensors(const std::vector<NamedTensor>& tensors, const TensorFiles& file) {
   constexpr const char* kOther = "is it the checkpoint of another model?";
   for (const auto& [name, tensor] : tensors) {
     if (!file.contains(name)) fail("{}: tensor '{}': missing; {}", file.path().string(), name, kOther);
@@ -52,6 +82,11 @@ void restore_tensors(const std::vector<NamedTensor>& tensors, const TensorFiles&
   for (const std::string& name : file.names())
     if (std::none_of(tensors.begin(), tensors.end(), [&](const NamedTensor& t) { return t.name == name; }))
       fail("{}: tensor '{}': unexpected; {}", file.path().string(), name, kOther);
+}
+
+void restore_tensors(const std::vector<NamedTensor>& tensors, const TensorFiles& file) {
+  at::NoGradGuard no_grad;
+  check_tensors(tensors, file);
   for (const auto& [name, tensor] : tensors) at::Tensor(tensor).copy_(file.tensor(name));
 }
 

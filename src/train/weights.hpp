@@ -7,30 +7,41 @@
 #include "decovec/io/safetensors.hpp"
 #include "decovec/io/tensor_files.hpp"
 #include "decovec/model/parameter.hpp"
+#include "decovec/world/world.hpp"
+#include "world/ranks.hpp"
 
 namespace decovec {
 
-/// What is trained. Optimizers act element by element, so they see holders; files see parameters.
+/// What is trained. Optimizers act element by element, so they see holders, and of each the slice that this
+/// rank owns; files see parameters.
 struct Weights {
   std::vector<Parameter> parameters;
   std::vector<at::Tensor> holders;  ///< without repetition, in the parameters' order
   std::vector<size_t> holder_of;    ///< [parameters]
-  /// [holders]: the float32 values that are updated where a holder is bfloat16 or float16 (the holder is
-  /// their rounding); the holder itself otherwise.
+  int rank = 0, ranks = 1;
+  /// [holders], own slices, flat: the float32 values that are updated where a holder is bfloat16 or float16
+  /// (the holder is their rounding); views of the holder otherwise.
   std::vector<at::Tensor> masters;
 
-  /// A parameter's rows of its holder's companion (a gradient, a moment, a master).
-  at::Tensor rows_of(size_t parameter, const std::vector<at::Tensor>& companions) const;
+  /// [holders]: views of this rank's own slices.
+  std::vector<at::Tensor> own_slices() const;
+  /// Of companions of own slices (gradients, moments, masters), the view of those elements that are a
+  /// parameter's; empty where this rank owns none.
+  at::Tensor own_part(size_t parameter, const std::vector<at::Tensor>& slices) const;
+  /// Which of the parameter's elements these are.
+  RowRange own_elements(size_t parameter) const;
 };
 
 /// Throws std::invalid_argument for a holder that is not contiguous or not of a floating-point type.
-Weights make_weights(std::vector<Parameter> parameters);
+Weights make_weights(std::vector<Parameter> parameters, const World& world = World());
 
 /// True where the values are trained through a float32 master.
 bool has_master(const at::Tensor& holder);
 
-/// Fills tensors from a file that holds exactly these. Throws std::runtime_error for tensors that are
-/// missing, too many, or of another shape or type, before anything is changed.
+/// Throws std::runtime_error unless a file holds exactly these tensors by name, shape and type. Their values
+/// do not count; meta tensors will do.
+void check_tensors(const std::vector<NamedTensor>& tensors, const TensorFiles& file);
+/// Fills tensors from a file, after that check.
 void restore_tensors(const std::vector<NamedTensor>& tensors, const TensorFiles& file);
 
 /// Lets the holders require gradients while it lives; afterwards they do not, and their gradients are gone.

@@ -4,6 +4,7 @@
 
 #include <ATen/Context.h>
 #include <ATen/detail/CUDAHooksInterface.h>
+#include <c10/core/CachingDeviceAllocator.h>
 #include <c10/core/impl/DeviceGuardImplInterface.h>
 
 #include "io/error.hpp"
@@ -29,6 +30,10 @@ void prepare_device(at::Device device) {
   if (device.has_index() && device.index() >= devices) {
     fail("device {}: expected an index below {}", device.str(), devices);
   }
+}
+
+void release_cached_memory(at::Device device) {
+  if (!device.is_cpu()) c10::getDeviceAllocator(device.type())->emptyCache();
 }
 
 }  // namespace decovec

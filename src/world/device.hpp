@@ -8,4 +8,8 @@ namespace decovec {
 /// library.
 void prepare_device(at::Device device);
 
+/// Gives back what LibTorch's allocator holds for later use: what is free lies in pieces after memory ran
+/// out.
+void release_cached_memory(at::Device device);
+
 }  // namespace decovec

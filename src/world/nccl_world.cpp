@@ -3,16 +3,15 @@
 #include <algorithm>
 #include <array>
 #include <dlfcn.h>
-#include <numeric>
 #include <vector>
 
 #include <ATen/ATen.h>
-#include <ATen/core/grad_mode.h>
 #include <c10/core/DeviceGuard.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
 
 #include "io/error.hpp"
+#include "world/collective_world.hpp"
 #include "world/mpi_world.hpp"
 
 namespace decovec {
@@ -24,13 +23,15 @@ namespace {
 struct Nccl {
   using Communicator = void*;
   using Id = std::array<char, 128>;  // ncclUniqueId
-  enum Type { kInt8 = 0, kInt64 = 4, kHalf = 6, kFloat = 7, kDouble = 8, kBFloat16 = 9 };
+  enum Type { kInt8 = 0, kInt64 = 4, kFloat = 7, kDouble = 8 };
   static constexpr int kSum = 0;
 
   int (*get_unique_id)(Id*);
   int (*init_rank)(Communicator*, int ranks, Id, int rank);
   int (*all_reduce)(const void* send, void* receive, size_t count, int type, int operation, Communicator,
                     void* stream);
+  int (*reduce)(const void* send, void* receive, size_t count, int type, int operation, int root,
+                Communicator, void* stream);
   int (*broadcast)(const void* send, void* receive, size_t count, int type, int root, Communicator,
                    void* stream);
   int (*group_start)();
@@ -54,6 +55,7 @@ struct Nccl {
     load(get_unique_id, "ncclGetUniqueId");
     load(init_rank, "ncclCommInitRank");
     load(all_reduce, "ncclAllReduce");
+    load(reduce, "ncclReduce");
     load(broadcast, "ncclBroadcast");
     load(group_start, "ncclGroupStart");
     load(group_end, "ncclGroupEnd");
@@ -67,23 +69,10 @@ struct Nccl {
   }
 };
 
-int type_of(const at::Tensor& tensor) {
-  switch (tensor.scalar_type()) {
-    case at::kFloat:
-      return Nccl::kFloat;
-    case at::kDouble:
-      return Nccl::kDouble;
-    case at::kLong:
-      return Nccl::kInt64;
-    default:
-      reject("World::reduce: expected float, double or int64, got {}", at::toString(tensor.scalar_type()));
-  }
-}
-
-class NcclWorld : public World {
+class NcclWorld : public CollectiveWorld {
  public:
   NcclWorld(int rank, int size, at::Device device, const std::function<Nccl::Id(const Nccl::Id*)>& share)
-      : World(device), rank_(rank), size_(size) {
+      : CollectiveWorld(device), rank_(rank), size_(size) {
     const c10::DeviceGuard guard(this->device());
     Nccl::Id id{};
     if (rank == 0) nccl_.check(nccl_.get_unique_id(&id), "ncclGetUniqueId");
@@ -99,61 +88,47 @@ class NcclWorld : public World {
     std::_Exit(1);
   }
 
-  at::Tensor gather(const at::Tensor& rows) override {
-    if (rows.dim() == 0) reject("World::gather: expected rows, got a scalar");
-    check_device(rows);
-    at::NoGradGuard no_grad;
-    const c10::DeviceGuard guard(this->device());
-    const at::Tensor own = rows.detach().contiguous();
-    const int64_t row_bytes =
-        static_cast<int64_t>(own.element_size()) *
-        std::accumulate(own.sizes().begin() + 1, own.sizes().end(), int64_t{1}, std::multiplies<>());
-    const auto ranks = static_cast<int64_t>(size_);
-    at::Tensor shapes = at::zeros({ranks, 2}, at::kLong);
-    shapes[rank_][0] = own.size(0);
-    shapes[rank_][1] = row_bytes;
-    shapes = shapes.to(this->device());
-    reduce(shapes);
-    shapes = shapes.cpu();
-    const auto* values = shapes.const_data_ptr<int64_t>();
-    std::vector<int64_t> sizes = own.sizes().vec();
-    sizes[0] = 0;
-    for (int64_t r = 0; r < ranks; ++r) {
-      if (values[2 * r + 1] != row_bytes)
-        reject("World::gather: expected rows of one size, got {} and {} bytes", row_bytes, values[2 * r + 1]);
-      sizes[0] += values[2 * r];
-    }
-    at::Tensor all = at::empty(sizes, own.options());
-    nccl_.check(nccl_.group_start(), "ncclGroupStart");
+ private:
+  void gather_rows(const at::Tensor& own, const std::vector<int64_t>& counts, int64_t row_bytes,
+                   at::Tensor& all) override {
     auto* place = static_cast<char*>(all.data_ptr());
-    for (int r = 0; r < size_; ++r) {
-      const int64_t bytes = values[2 * r] * row_bytes;
-      if (bytes == 0) continue;
-      nccl_.check(nccl_.broadcast(own.const_data_ptr(), place, static_cast<size_t>(bytes), Nccl::kInt8, r,
+    for_each_part(counts, [&](int rank, int64_t rows) {
+      const int64_t bytes = rows * row_bytes;
+      nccl_.check(nccl_.broadcast(own.const_data_ptr(), place, static_cast<size_t>(bytes), Nccl::kInt8, rank,
                                   communicator_, stream()),
                   "ncclBroadcast");
       place += bytes;
-    }
-    nccl_.check(nccl_.group_end(), "ncclGroupEnd");
-    return all;
+    });
   }
 
-  void reduce(at::Tensor& tensor) override {
-    check_device(tensor);
-    at::NoGradGuard no_grad;
-    const c10::DeviceGuard guard(this->device());
-    const bool narrow = tensor.scalar_type() == at::kHalf || tensor.scalar_type() == at::kBFloat16;
-    at::Tensor sum = (narrow ? tensor.to(at::kFloat) : tensor).contiguous();
-    nccl_.check(nccl_.all_reduce(sum.data_ptr(), sum.data_ptr(), static_cast<size_t>(sum.numel()),
-                                 type_of(sum), Nccl::kSum, communicator_, stream()),
+  void sum(at::Tensor& values) override {
+    nccl_.check(nccl_.all_reduce(values.data_ptr(), values.data_ptr(), static_cast<size_t>(values.numel()),
+                                 type_of(values), Nccl::kSum, communicator_, stream()),
                 "ncclAllReduce");
-    if (!sum.is_same(tensor)) tensor.copy_(sum);
   }
 
- private:
-  void check_device(const at::Tensor& tensor) const {
-    if (tensor.device() != this->device())
-      reject("World: expected a tensor on {}, got {}", this->device().str(), tensor.device().str());
+  // ncclReduceScatter wants parts of one size.
+  void sum_parts(const at::Tensor& values, const std::vector<int64_t>& sizes, at::Tensor& own) override {
+    const auto* place = static_cast<const char*>(values.const_data_ptr());
+    for_each_part(sizes, [&](int rank, int64_t count) {
+      nccl_.check(nccl_.reduce(place, own.data_ptr(), static_cast<size_t>(count), type_of(values), Nccl::kSum,
+                               rank, communicator_, stream()),
+                  "ncclReduce");
+      place += count * static_cast<int64_t>(values.element_size());
+    });
+  }
+
+  // One call a rank, as one operation.
+  template <class Body>
+  void for_each_part(const std::vector<int64_t>& sizes, Body&& body) {
+    nccl_.check(nccl_.group_start(), "ncclGroupStart");
+    for (int rank = 0; rank < size_; ++rank)
+      if (const int64_t size = sizes[static_cast<size_t>(rank)]; size > 0) body(rank, size);
+    nccl_.check(nccl_.group_end(), "ncclGroupEnd");
+  }
+
+  static int type_of(const at::Tensor& tensor) {
+    return summed_type<int>(tensor, Nccl::kFloat, Nccl::kDouble, Nccl::kInt64);
   }
   // Of LibTorch's current stream, so that collectives keep their place among its operations.
   void* stream() const {

@@ -788,6 +788,21 @@ class Train(Case):
         self.assertEqual(self.train(q)[0], 0)
         self.only("q", "q.log.jsonl", "q.loss.svg")
 
+    def test_plan_shows_the_memory_and_stops(self):
+        recipe = write_recipe("plan.toml")
+        plan = lambda *sets: decovec("train", recipe, "--plan", *(part for text in sets for part in ["--set", text]))
+        status, out, err = plan()
+        self.assertEqual((status, err), (0, ""))
+        names, sizes = out.splitlines()
+        self.assertIn("micro_batch_tokens", names)
+        self.assertTrue(sizes.startswith("retrieval "), sizes)
+        self.assertEqual(sizes.split()[-2], "4096")
+        self.assertEqual(int(sizes.split()[-1]), 4 * 9 * 32)  # the whole batch: 4 queries with 8 documents, of 32 ids
+        status, out, err = plan("stage.retrieval.batch_size=1048576", "embedder.max_length=100000", "stage.retrieval.micro_batch_tokens=1073741824")
+        self.assertEqual(status, 0)
+        self.assertIn("decovec: warning: stage 'retrieval' may take about", err)
+        self.assertIn("micro_batch_tokens", err)
+
     def test_set_and_poolings(self):
         for pooling in ["last_token", "latent_attention"]:
             output = self.folder / pooling

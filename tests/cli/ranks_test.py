@@ -104,7 +104,7 @@ class Ranks(Case):
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)
         self.assertNotEqual(process.returncode, 0)
-        self.assertIn("go on with", err)
+        self.assertIn("go on with: mpirun -n 2 decovec train", err)
         self.assertFalse((self.folder / "q").exists())
 
 

@@ -245,5 +245,14 @@ TEST(MappedFile, NoticesThatTheFileShrank) {
   EXPECT_TRUE(has(message_of([&] { mapped->check_not_shrunk(); }), "shrank from 7 to 3 bytes"));
 }
 
+TEST(RemoveWhole, LeavesNothingUnderTheName) {
+  const TemporaryFolder folder;
+  std::filesystem::create_directories(folder / "a" / "b");
+  write_file(folder / "a" / "b" / "c", "x");
+  remove_whole(folder / "a");
+  EXPECT_TRUE(folder.names().empty());
+  EXPECT_THROW(remove_whole(folder / "a"), std::runtime_error);
+}
+
 }  // namespace
 }  // namespace decovec

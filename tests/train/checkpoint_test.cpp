@@ -399,6 +399,30 @@ TEST_F(Checkpoint, BrokenFilesGiveOneClearError) {
   EXPECT_EQ(resume_error(tiny_model()), "");
 }
 
+TEST_F(Checkpoint, AnyNumberOfRanksGoesOnWhereAnotherStopped) {
+  const auto train_on = [&](int ranks, int64_t step, bool resume) {
+    Embedder model = tiny_model(Pooling::mean, at::kDouble);
+    ThreadRanks(ranks).run([&](World& world) {
+      Embedder part = tiny_model(Pooling::mean, at::kDouble);
+      train_until(part, step, resume, &world);
+      if (world.rank() == 0) model = std::move(part);
+    });
+    return model;
+  };
+  Embedder whole = tiny_model(Pooling::mean, at::kDouble);
+  train(whole, recipe_);
+  for (const auto& [before, after] : {std::pair(2, 1), {2, 4}, {1, 3}, {4, 2}}) {
+    fs::remove_all(checkpoints_);
+    train_on(before, 3, false);
+    const Embedder resumed = train_on(after, -1, true);
+    const std::vector<at::Tensor> expected = test::weights_of(whole), found = test::weights_of(resumed);
+    for (size_t i = 0; i < expected.size(); ++i)
+      EXPECT_LT((expected[i] - found[i]).abs().max().item<double>(),
+                1e-10 * expected[i].abs().max().item<double>())
+          << before << " ranks, then " << after;
+  }
+}
+
 TEST_F(Checkpoint, RanksStopAndResumeTogether) {
   Embedder whole = tiny_model();
   ThreadRanks(2).run([&](World& world) {

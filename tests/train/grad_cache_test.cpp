@@ -2,6 +2,7 @@
 // function of our own; gradients_test.cpp does the same with real models.
 #include "train/grad_cache.hpp"
 
+#include <functional>
 #include <gtest/gtest.h>
 
 #include <ATen/ATen.h>
@@ -11,7 +12,10 @@
 #include "decovec/loss/cosent.hpp"
 #include "decovec/loss/info_nce.hpp"
 #include "decovec/loss/matryoshka.hpp"
+#include "io/error.hpp"
 #include "train/thread_world.hpp"
+#include "train/whole.hpp"
+#include "world/ranks.hpp"
 
 namespace decovec {
 namespace {
@@ -133,7 +137,7 @@ Gradient cached(const TinyModel& model, const StepBatch& batch, World& world, co
       batch, [&](const TokenBatch& tokens) { return model(tokens); },
       [&](const Embeddings& embeddings, FilterCounts* counts) { return loss(embeddings, counts); }, sum,
       at::kCPU, world, options);
-  return {result.loss, sum.finish(world)};
+  return {result.loss, test::whole(sum.finish(world), model.holders(), world)};
 }
 
 void expect_close(const Gradient& a, const Gradient& b, double tolerance) {
@@ -249,6 +253,98 @@ TEST(GradCache, GivesZerosWhereNoGradientReaches) {
   const std::vector<at::Tensor> totals = sum.finish(world);
   EXPECT_TRUE(totals[0].equal(at::ones({2})));
   EXPECT_TRUE(totals[1].equal(at::zeros({3})));
+}
+
+/// A model on a device that holds the graphs of so many tokens alone, and vectors of so many.
+struct SmallMemory {
+  const TinyModel& model;
+  int64_t with_graph, without;
+  mutable std::vector<int64_t> refused = {};
+
+  at::Tensor operator()(const TokenBatch& batch) const {
+    const int64_t most = at::GradMode::is_enabled() ? with_graph : without;
+    if (batch.tokens() > most) {
+      refused.push_back(batch.tokens());
+      if (refused.size() % 2 == 0) throw std::bad_alloc();
+      TORCH_CHECK_WITH(OutOfMemoryError, false, "no memory for ", batch.tokens(), " tokens");
+    }
+    return model(batch);
+  }
+};
+
+TEST_P(GradCache, WhereMemoryRunsOutTheGradientIsTheSameInSmallerChunks) {
+  const auto [type, tolerance] = GetParam();
+  const StepBatch batch = make_batch({0, 7});
+  const Gradient expected = plain(TinyModel(type), batch);
+  struct Limits {
+    int64_t with_graph, without, first_try;
+  };
+  for (const auto& [with_graph, without, first_try] :
+       {Limits{20, 1000, 1 << 20}, {20, 20, 100}, {1000, 11, 40}, {9, 9, 17}}) {
+    const TinyModel model(type);
+    const SmallMemory embed{model, with_graph, without};
+    GradientSum sum(model.holders());
+    World world;
+    const BatchLoss loss({{one_way}}, batch.relation);
+    const CachedLoss result = accumulate_gradient(
+        batch, std::cref(embed),
+        [&](const Embeddings& embeddings, FilterCounts* counts) { return loss(embeddings, counts); }, sum,
+        at::kCPU, world, {.micro_batch_tokens = first_try});
+    expect_close(expected, {result.loss, test::whole(sum.finish(world), model.holders(), world)}, tolerance);
+    EXPECT_LE(result.micro_batch_tokens, std::min(with_graph, without));
+    EXPECT_GT(result.micro_batch_tokens, std::min(with_graph, without) / 2);
+    EXPECT_GT(embed.refused.size(), 0u);
+  }
+}
+
+TEST(GradCache, WhereALossRunsOutOfMemoryItsTilesShrink) {
+  const StepBatch batch = make_batch({0, 7});
+  const Gradient expected = plain(TinyModel(at::kDouble), batch);
+  const TinyModel model(at::kDouble);
+  const BatchLoss loss({{one_way}}, batch.relation);
+  for (const int64_t most_rows : {3, 1, 0}) {
+    GradientSum sum(model.holders());
+    World world;
+    const auto run = [&] {
+      return accumulate_gradient(
+          batch, [&](const TokenBatch& tokens) { return model(tokens); },
+          [&](const Embeddings& embeddings, FilterCounts* counts) {
+            if (embeddings.end - embeddings.begin > most_rows) throw std::bad_alloc();
+            return loss(embeddings, counts);
+          },
+          sum, at::kCPU, world, {});
+    };
+    if (most_rows == 0) {
+      EXPECT_THROW(run(), OutOfMemory);
+      continue;
+    }
+    const CachedLoss result = run();
+    expect_close(expected, {result.loss, test::whole(sum.finish(world), model.holders(), world)}, 1e-12);
+  }
+}
+
+TEST(GradCache, ATextThatDoesNotFitEndsAllRanks) {
+  ThreadRanks(3).run([&](World& world) {
+    const TinyModel model(at::kFloat);
+    const StepBatch batch = make_batch(rows_of_rank(7, world.rank(), world.size()));
+    const SmallMemory embed{model, world.rank() == 1 ? 2 : 1000, 1000};
+    GradientSum sum(model.holders());
+    const BatchLoss loss({{one_way}}, batch.relation);
+    const auto run = [&] {
+      accumulate_gradient(
+          batch, std::cref(embed),
+          [&](const Embeddings& embeddings, FilterCounts* counts) { return loss(embeddings, counts); }, sum,
+          at::kCPU, world);
+    };
+    if (world.rank() == 1) {
+      EXPECT_THROW(run(), OutOfMemory);
+      EXPECT_GT(embed.refused.size(), 2u);
+    } else {
+      EXPECT_THROW(run(), OtherRankFailed);
+      EXPECT_EQ(embed.refused.size(), 0u);
+    }
+    for (const at::Tensor& holder : model.holders()) EXPECT_FALSE(holder.grad().defined());
+  });
 }
 
 TEST(GradCache, LeavesTheWeightsAloneWhereTheLossIsNotFinite) {

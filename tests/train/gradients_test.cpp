@@ -10,6 +10,7 @@
 #include "train/thread_world.hpp"
 #include "train/tiny_run.hpp"
 #include "train/weights.hpp"
+#include "train/whole.hpp"
 
 namespace decovec {
 namespace {
@@ -59,7 +60,7 @@ Gradient plain(const Embedder& model) {
   GradientSum sum(weights.holders);
   sum.take();
   World world;
-  return {loss.item<double>(), sum.finish(world)};
+  return {loss.item<double>(), test::whole(sum.finish(world), weights.holders, world)};
 }
 
 Gradient cached(const Embedder& model, World& world, int64_t micro_batch_tokens, bool checkpointing) {
@@ -74,7 +75,7 @@ Gradient cached(const Embedder& model, World& world, int64_t micro_batch_tokens,
       },
       [&](const Embeddings& embeddings, FilterCounts*) { return info_nce(embeddings, batch.relation); }, sum,
       at::kCPU, world, {.micro_batch_tokens = micro_batch_tokens, .tile_scores = 64});
-  return {result.loss, sum.finish(world)};
+  return {result.loss, test::whole(sum.finish(world), weights.holders, world)};
 }
 
 /// The largest difference of any weight's gradient, relative to the largest gradient of its holder.
@@ -119,7 +120,9 @@ TEST_P(Gradients, AreTheSlopesOfTheLossForEveryParameter) {
     // Central differences of fourth order.
     const double slope =
         (8 * (loss_at(step) - loss_at(-step)) - (loss_at(2 * step) - loss_at(-2 * step))) / (12 * step);
-    const at::Tensor analytic = weights.rows_of(p, gradient.holders);
+    Parameter of_gradient = weights.parameters[p];
+    of_gradient.holder = gradient.holders[weights.holder_of[p]];
+    const at::Tensor analytic = of_gradient.value();
     EXPECT_NEAR(slope, (analytic * direction).sum().item<double>(),
                 1e-7 * analytic.norm().item<double>() * direction.norm().item<double>())
         << weights.parameters[p].name;

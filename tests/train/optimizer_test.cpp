@@ -5,11 +5,18 @@
 
 #include <ATen/ATen.h>
 
+#include "io/file.hpp"
 #include "io/json.hpp"
+#include "io/temporary_folder.hpp"
 #include "train/schedule.hpp"
+#include "train/thread_world.hpp"
+#include "train/whole.hpp"
+#include "world/ranks.hpp"
 
 namespace decovec {
 namespace {
+
+namespace fs = std::filesystem;
 
 // tests/data/train/optimizer_reference.py says how the values were made.
 Json reference() {
@@ -21,33 +28,50 @@ at::Tensor tensor_of(const Json& json, at::ScalarType type) {
 }
 
 /// The reference's matrix [3, 4] (rows 0-1 and row 2 as two parameters of one holder) and vector [4].
-Weights reference_weights(const Json& start, at::ScalarType type) {
+Weights reference_weights(const Json& start, at::ScalarType type, const World& world = World()) {
   const at::Tensor matrix = tensor_of(start[0], type).view({3, 4}), vector = tensor_of(start[1], type);
   return make_weights({{.name = "upper", .holder = matrix, .row = 0, .rows = 2},
                        {.name = "lower", .holder = matrix, .row = 2, .rows = 1},
-                       {.name = "bias", .holder = vector}});
+                       {.name = "bias", .holder = vector}},
+                      world);
+}
+
+/// Own slices of a step's gradients, of which each rank brings a part.
+std::vector<at::Tensor> own_gradients(const Json& step, at::ScalarType type, World& world) {
+  std::vector<at::Tensor> gradients = {tensor_of(step.at("gradients")[0], type).view({3, 4}),
+                                       tensor_of(step.at("gradients")[1], type)};
+  for (at::Tensor& gradient : gradients) {
+    const at::Tensor mine = at::arange(gradient.numel()).remainder(world.size()) == world.rank();
+    gradient = gradient * mine.view(gradient.sizes());
+  }
+  return reduce_to_owners(std::move(gradients), world);
 }
 
 void expect_run(const std::string& name, Optimizer kind, at::ScalarType type, double tolerance) {
   const Json all = reference(), &run = all.at(name);
-  const Weights weights = reference_weights(run.at("start"), type);
-  ASSERT_EQ(weights.holders.size(), 2u);
-  OptimizerState state{.kind = kind};
-  for (const Json& step : run.at("steps")) {
-    std::vector<at::Tensor> gradients = {tensor_of(step.at("gradients")[0], type).view({3, 4}),
-                                         tensor_of(step.at("gradients")[1], type)};
-    const double norm = global_norm(gradients);
-    EXPECT_NEAR(norm, step.at("norm").get<double>(), tolerance * 10);
-    update(weights, gradients, state,
-           {.learning_rate = all.at("learning_rate"),
-            .weight_decay = all.at("weight_decay"),
-            .gradient_scale = clip_scale(norm, all.at("clip"))});
-    for (size_t i = 0; i < 2; ++i) {
-      const at::Tensor master = weights.masters[i].flatten(), weight = weights.holders[i].flatten();
-      const at::Tensor expected = tensor_of(step.at("masters")[i], at::kDouble);
-      EXPECT_LT((master.to(at::kDouble) - expected).abs().max().item<double>(), tolerance) << name << i;
-      EXPECT_TRUE(weight.equal(master.to(type)));
-    }
+  for (const int ranks : {1, 2, 4, 13}) {
+    ThreadRanks(ranks).run([&](World& world) {
+      const Weights weights = reference_weights(run.at("start"), type, world);
+      ASSERT_EQ(weights.holders.size(), 2u);
+      OptimizerState state{.kind = kind};
+      for (const Json& step : run.at("steps")) {
+        std::vector<at::Tensor> gradients = own_gradients(step, type, world);
+        const double norm = global_norm(gradients, world);
+        EXPECT_NEAR(norm, step.at("norm").get<double>(), tolerance * 10);
+        update(weights, gradients, state,
+               {.learning_rate = all.at("learning_rate"),
+                .weight_decay = all.at("weight_decay"),
+                .gradient_scale = clip_scale(norm, all.at("clip"))},
+               world);
+        const std::vector<at::Tensor> masters = test::whole(weights.masters, weights.holders, world);
+        for (size_t i = 0; i < 2; ++i) {
+          const at::Tensor master = masters[i].flatten(), weight = weights.holders[i].flatten();
+          const at::Tensor expected = tensor_of(step.at("masters")[i], at::kDouble);
+          EXPECT_LT((master.to(at::kDouble) - expected).abs().max().item<double>(), tolerance) << name << i;
+          EXPECT_TRUE(weight.equal(master.to(type)));
+        }
+      }
+    });
   }
 }
 
@@ -66,9 +90,10 @@ TEST(Optimizer, MastersKeepUpdatesTooSmallForTheWeights) {
   const at::Tensor weight = at::ones({2, 2}, at::kBFloat16);
   const Weights weights = make_weights({{.name = "w", .holder = weight}});
   OptimizerState state{.kind = Optimizer::sgd};
+  World world;
   for (int i = 0; i < 10; ++i) {  // each step is a tenth of the smallest change of a bfloat16 below one
-    std::vector<at::Tensor> gradients = {at::ones({2, 2}, at::kBFloat16)};
-    update(weights, gradients, state, {.learning_rate = 0.1 / 256});
+    std::vector<at::Tensor> gradients = {at::ones({4}, at::kBFloat16)};
+    update(weights, gradients, state, {.learning_rate = 0.1 / 256}, world);
   }
   EXPECT_EQ(weight[0][0].item<double>(), 1 - 1.0 / 256);
 }
@@ -79,48 +104,75 @@ TEST(Optimizer, ClipScaleIsOneWithinTheLimitAndWhereItIsOff) {
   EXPECT_DOUBLE_EQ(clip_scale(4.0, 2.0), 2.0 / (4.0 + 1e-6));
 }
 
-TEST(Optimizer, StateComesBackFromAFileByParameterName) {
-  const std::filesystem::path file =
-      std::filesystem::temp_directory_path() / fmt::format("decovec_optimizer_{}.safetensors", getpid());
+/// Collected by all ranks, written by the first.
+void write_state(const fs::path& file, const Weights& weights, const OptimizerState& state, World& world) {
+  std::vector<NamedTensor> tensors;
+  for (const NamedState& part : named_state(weights, state))
+    tensors.push_back(part.collected(weights, world));
+  on_first_rank(world, [&] { write_safetensors(file, tensors); });
+}
+
+TEST(Optimizer, StateComesBackFromAFileByParameterNameOnAnyNumberOfRanks) {
+  const TemporaryFolder folder;
   const Json all = reference();
-  for (const char* name : {"adamw_bfloat16", "adamw_float32"}) {
-    const at::ScalarType type = std::string(name) == "adamw_float32" ? at::kFloat : at::kBFloat16;
+  for (const char* name : {"adamw_bfloat16", "adamw_float64"}) {
+    const at::ScalarType type = std::string(name) == "adamw_float64" ? at::kDouble : at::kBFloat16;
     const Json& run = all.at(name);
-    auto step = [&](const Weights& weights, OptimizerState& state, size_t i) {
-      std::vector<at::Tensor> gradients = {
-          tensor_of(run.at("steps")[i].at("gradients")[0], type).view({3, 4}),
-          tensor_of(run.at("steps")[i].at("gradients")[1], type)};
-      update(weights, gradients, state, {.learning_rate = 0.03, .weight_decay = 0.1});
+    const auto step = [&](const Weights& weights, OptimizerState& state, size_t i, World& world) {
+      std::vector<at::Tensor> gradients = own_gradients(run.at("steps")[i], type, world);
+      update(weights, gradients, state, {.learning_rate = 0.03, .weight_decay = 0.1}, world);
     };
+    World alone;
     const Weights weights = reference_weights(run.at("start"), type);
     OptimizerState state{.kind = Optimizer::adamw};
-    step(weights, state, 0);
-    write_safetensors(file, named_state(weights, state));
+    step(weights, state, 0, alone);
+    std::vector<at::Tensor> after_one;
+    for (const at::Tensor& holder : weights.holders) after_one.push_back(holder.clone());
+    const fs::path file = folder.path() / "by_one.safetensors";
+    write_state(file, weights, state, alone);
+    step(weights, state, 1, alone);
 
-    const Weights other = reference_weights(run.at("start"), type);
-    for (size_t i = 0; i < 2; ++i) other.holders[i].copy_(weights.holders[i]);
-    OptimizerState restored{.kind = Optimizer::adamw, .steps = 1};
-    restore_state(other, restored, TensorFiles::open(file));
-    step(weights, state, 1);
-    step(other, restored, 1);
-    for (size_t i = 0; i < 2; ++i) {
-      EXPECT_TRUE(other.masters[i].equal(weights.masters[i]));
-      EXPECT_TRUE(other.holders[i].equal(weights.holders[i]));
+    for (const int writers : {1, 2, 5}) {
+      const fs::path copy = folder.path() / "by_many.safetensors";
+      ThreadRanks(writers).run([&](World& world) {
+        const Weights other = reference_weights(run.at("start"), type, world);
+        OptimizerState state{.kind = Optimizer::adamw};
+        step(other, state, 0, world);
+        write_state(copy, other, state, world);
+      });
+      EXPECT_EQ(read_file(copy), read_file(file)) << writers;
+    }
+    for (const int readers : {1, 2, 5}) {
+      ThreadRanks(readers).run([&](World& world) {
+        const Weights other = reference_weights(run.at("start"), type, world);
+        for (size_t i = 0; i < 2; ++i) other.holders[i].copy_(after_one[i]);
+        OptimizerState restored{.kind = Optimizer::adamw, .steps = 1};
+        restore_state(other, restored, TensorFiles::open(file), world);
+        step(other, restored, 1, world);
+        for (size_t i = 0; i < 2; ++i) EXPECT_TRUE(other.holders[i].equal(weights.holders[i])) << readers;
+      });
     }
 
-    std::vector<NamedTensor> tensors = named_state(weights, state);
-    tensors[0].name = "exp_avg.other";
-    write_safetensors(file, tensors);
-    EXPECT_THROW(restore_state(other, restored, TensorFiles::open(file)), std::runtime_error);
-    tensors.erase(tensors.begin());
-    write_safetensors(file, tensors);
-    EXPECT_THROW(restore_state(other, restored, TensorFiles::open(file)), std::runtime_error);
-    tensors = named_state(weights, state);
-    tensors[0].tensor = at::zeros({7});
-    write_safetensors(file, tensors);
-    EXPECT_THROW(restore_state(other, restored, TensorFiles::open(file)), std::runtime_error);
+    const TensorFiles good = TensorFiles::open(file);
+    const auto refused = [&](const std::function<void(std::vector<NamedTensor>&)>& change) {
+      std::vector<NamedTensor> tensors;
+      for (const std::string& tensor : good.names()) tensors.push_back({tensor, good.tensor(tensor).clone()});
+      change(tensors);
+      const fs::path bad = folder.path() / "bad.safetensors";
+      write_safetensors(bad, tensors);
+      OptimizerState restored{.kind = Optimizer::adamw, .steps = 1};
+      return message_of([&] { restore_state(weights, restored, TensorFiles::open(bad), alone); });
+    };
+    EXPECT_TRUE(has(refused([](auto& tensors) { tensors[0].name = "exp_avg.other"; }), "missing"));
+    EXPECT_TRUE(has(refused([](auto& tensors) { tensors.erase(tensors.begin()); }), "missing"));
+    EXPECT_TRUE(has(refused([](auto& tensors) {
+                      tensors.push_back({"more", at::ones({1})});
+                    }),
+                    "unexpected"));
+    EXPECT_TRUE(has(refused([](auto& tensors) { tensors[0].tensor = at::zeros({7}); }), "expected"));
+    EXPECT_TRUE(
+        has(refused([](auto& tensors) { tensors[0].tensor = tensors[0].tensor.to(at::kInt); }), "Int"));
   }
-  std::filesystem::remove(file);
 }
 
 TEST(Schedule, IsTransformers) {

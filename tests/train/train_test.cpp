@@ -9,6 +9,7 @@
 #include "io/temporary_folder.hpp"
 #include "train/thread_world.hpp"
 #include "train/tiny_run.hpp"
+#include "world/ranks.hpp"
 
 namespace decovec {
 namespace {
@@ -203,6 +204,42 @@ TEST_F(Train, NamesTheExamplesWhereTheLossIsNotFinite) {
             "train: stage 'first', step 1: the loss is not finite; 1 of 2 examples: 'definitions' example 1, "
             "query \"whale\"");
   EXPECT_FALSE(model.transformer.embedding.requires_grad());
+}
+
+TEST_F(Train, TheRankThatHasTheFaultyExampleTellsIt) {
+  test::write_jsonl(
+      folder_.path() / "definitions.jsonl",
+      {"definitions",
+       {{"whale", {"gravity"}, {}}, {"gravity", {"gravity gravity"}, {}}, {"sea", {"sea"}, {}}}});
+  recipe_.data[0].query_prompt = recipe_.data[0].document_prompt = "";
+  recipe_.stages[0].batch_size = 3;
+  for (const bool embedding : {true, false}) {
+    std::vector<std::string> errors(3);
+    ThreadRanks(3).run([&](World& world) {
+      Embedder model = tiny_model();
+      const std::vector<int64_t> whale = model.sequence("", "whale").ids;
+      at::Tensor row = model.transformer.embedding[whale.back()];
+      if (embedding) {
+        row.fill_(std::numeric_limits<float>::quiet_NaN());
+      } else {
+        model.transformer.norm.fill_(1e-25);
+      }
+      try {
+        train(model, recipe_, {.world = &world});
+      } catch (const OtherRankFailed&) {
+      } catch (const std::runtime_error& error) {
+        errors[static_cast<size_t>(world.rank())] = error.what();
+      }
+    });
+    std::erase(errors, "");
+    ASSERT_EQ(errors.size(), 1u);
+    if (embedding) {
+      EXPECT_TRUE(has(errors[0], "step 1: the loss is not finite; "));
+      EXPECT_TRUE(has(errors[0], "'definitions' example 1, query \"whale\""));
+    } else {
+      EXPECT_TRUE(has(errors[0], "the norm of the gradient is not finite; "));
+    }
+  }
 }
 
 TEST_F(Train, NamesTheStepWhereOnlyTheGradientIsNotFinite) {

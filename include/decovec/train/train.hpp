@@ -19,10 +19,12 @@ struct StepReport {
   double loss = 0;           ///< the mean over the global batch
   double gradient_norm = 0;  ///< before clipping
   double learning_rate = 0;
-  int64_t tokens = 0;            ///< of this step
-  int64_t truncated = 0;         ///< texts cut at max_length in this step
-  int64_t masked = 0;            ///< documents that were right answers to another query, hence not negatives
-  int64_t filtered = 0;          ///< candidates that a loss's filter by score left out
+  int64_t tokens = 0;     ///< of this step
+  int64_t truncated = 0;  ///< texts cut at max_length in this step
+  int64_t masked = 0;     ///< documents that were right answers to another query, hence not negatives
+  int64_t filtered = 0;   ///< candidates that a loss's filter by score left out
+  /// Tokens with a graph at once: the recipe's, or fewer since memory ran out on some rank.
+  int64_t micro_batch_tokens = 0;
   double seconds = 0;            ///< of this step
   double tokens_per_second = 0;  ///< a moving average
   double seconds_left = 0;       ///< an estimate
@@ -33,6 +35,8 @@ struct TrainOptions {
   std::filesystem::path checkpoints = {};
   /// Go on from the newest checkpoint there. Without it, an existing checkpoint is an error.
   bool resume = false;
+  /// Called once, when all is checked and the first step comes next; on all ranks.
+  std::function<void()> on_start = {};
   /// Called after each step.
   std::function<void(const StepReport&)> on_step = {};
   /// Draw and tokenize the next batch on a thread while a step computes: time, not the result.

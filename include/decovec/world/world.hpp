@@ -1,5 +1,7 @@
 #pragma once
+#include <cstdint>
 #include <memory>
+#include <vector>
 
 #include <ATen/core/Tensor.h>
 
@@ -20,6 +22,9 @@ class World {
   virtual at::Tensor gather(const at::Tensor& rows) { return rows; }
   /// Sums `tensor` over all ranks in place; float16 and bfloat16 in float32.
   virtual void reduce(at::Tensor& tensor) { (void)tensor; }
+  /// The sum of `values` [sum of sizes] over all ranks, of which each rank gets the part that `sizes` says is
+  /// its own, in rank order: [sizes[rank]]. float, double or int64; sizes alike on all ranks.
+  virtual at::Tensor reduce_scatter(const at::Tensor& values, const std::vector<int64_t>& sizes);
   /// Ends the other ranks: for a rank that cannot go on, since they would wait for it. Does not return where
   /// there are any. Tell the error first; where an exception ends a world of MPI, this is what happens.
   virtual void abort() {}
