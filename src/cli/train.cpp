@@ -37,40 +37,69 @@ struct Options {
 // Beside the output folder, which appears only at the end.
 fs::path beside(const fs::path& output, const char* suffix) { return output.string() + suffix; }
 
-// Shows each step, and keeps the log (a line of JSON a step) and the training curve.
+// "after step 500: sts spearman 0.8123, search ndcg@10 0.4410 (best so far)".
+std::string described(const EvaluationReport& report) {
+  std::string text;
+  for (const EvaluatedSet& set : report.sets)
+    for (const auto& [metric, figure] : set.metrics) {
+      text += fmt::format("{}{} {} {:.4f}", text.empty() ? "" : ", ", set.name, metric, figure);
+      break;  // the main one
+    }
+  return fmt::format("{}: {}{}",
+                     report.total_step == 0 ? std::string("before the first step")
+                                            : fmt::format("after step {}", report.total_step),
+                     text, report.best ? " (best so far)" : "");
+}
+
+// Shows each step and evaluation, and keeps the log (a line of JSON for each) and the training curve.
 class Log {
  public:
   Log(fs::path file, fs::path curve, bool resume)
       : file_(std::move(file)), curve_(std::move(curve)), resume_(resume) {}
 
   void add(const StepReport& report) {
-    if (!out_.is_open()) begin(report.total_step);
-    reports_.push_back(report);
-    out_ << to_json(report) << '\n' << std::flush;
-    if (!out_) fail("{}: cannot write; is the disk full?", file_.string());
+    write(report);
+    steps_.push_back(report);
     show(report);
     if (Clock::now() - curve_written_ > std::chrono::seconds(30)) write_curve();
+  }
+
+  void add(const EvaluationReport& report) {
+    write(report);
+    evaluations_.push_back(report);
+    progress_.clear();
+    log_info(described(report));
+    write_curve();
   }
 
   // Draws the curve a last time and takes the progress line away.
   void close() {
     progress_.clear();
-    if (!reports_.empty()) write_curve();
+    if (!steps_.empty()) write_curve();
   }
 
-  const std::vector<StepReport>& reports() const { return reports_; }
+  const std::vector<StepReport>& steps() const { return steps_; }
 
  private:
+  void write(const auto& report) {
+    if (!out_.is_open()) begin(report.total_step);
+    out_ << to_json(report) << '\n' << std::flush;
+    if (!out_) fail("{}: cannot write; is the disk full?", file_.string());
+  }
+
   // A resumed run keeps the lines of the steps before its first; a line that broke off ends them.
   void begin(int64_t first_step) {
     std::string kept;
     if (resume_ && fs::exists(file_)) {
       try {
         for_each_line(file_, [&](std::string_view line, int64_t number) {
-          StepReport report = parse_step_report(line, fmt::format("{}:{}", file_.string(), number));
-          if (report.total_step >= first_step) return;
+          TrainingReport report = parse_report(line, fmt::format("{}:{}", file_.string(), number));
+          const bool before = std::visit([&](const auto& of) { return of.total_step < first_step; }, report);
+          if (!before) return;
           kept.append(line) += '\n';
-          reports_.push_back(std::move(report));
+          if (auto* step = std::get_if<StepReport>(&report)) steps_.push_back(std::move(*step));
+          if (auto* evaluation = std::get_if<EvaluationReport>(&report))
+            evaluations_.push_back(std::move(*evaluation));
         });
       } catch (const std::runtime_error& error) {
         log_warning(fmt::format("{}; the lines from there on are dropped", error.what()));
@@ -82,7 +111,7 @@ class Log {
   }
 
   void write_curve() {
-    write_file(curve_, loss_curve_svg(reports_));
+    write_file(curve_, training_curve_svg(steps_, evaluations_));
     curve_written_ = Clock::now();
   }
 
@@ -102,7 +131,8 @@ class Log {
   fs::path file_, curve_;
   bool resume_;
   std::ofstream out_;
-  std::vector<StepReport> reports_;
+  std::vector<StepReport> steps_;
+  std::vector<EvaluationReport> evaluations_;
   Progress progress_;
   Clock::time_point curve_written_{}, shown_{};
 };
@@ -141,7 +171,7 @@ std::string what_is_trained(const Recipe& recipe, const Embedder& model, const W
 
 // What a run writes beside its output.
 struct Places {
-  fs::path output, checkpoints, log, curve, lock;
+  fs::path output, checkpoints, log, curve, lock, best;
 
   explicit Places(const fs::path& stated) : output(fs::absolute(stated).lexically_normal()) {
     if (!output.has_filename()) output = output.parent_path();  // "folder/"
@@ -149,15 +179,14 @@ struct Places {
     log = beside(output, ".log.jsonl");
     curve = beside(output, ".loss.svg");
     lock = beside(output, ".lock");
+    best = beside(output, ".best");
   }
 };
 
 void check_places(const Places& places, const Recipe& recipe) {
-  std::vector<Output> outputs = {{"output", places.output},
-                                 {"checkpoints", places.checkpoints},
-                                 {"log", places.log},
-                                 {"curve", places.curve},
-                                 {"lock", places.lock}};
+  std::vector<Output> outputs = {{"output", places.output}, {"checkpoints", places.checkpoints},
+                                 {"log", places.log},       {"curve", places.curve},
+                                 {"lock", places.lock},     {"best model", places.best}};
   for (const StageRecipe& stage : recipe.stages)
     if (!stage.output.empty())
       outputs.push_back({fmt::format("output of stage '{}'", stage.name), stage.output});
@@ -186,6 +215,9 @@ bool is_finished(const Places& places, bool resume) {
          places.checkpoints.string());
   if (resume && !unfinished)
     fail("{}: no checkpoint to resume from; start without --resume", places.checkpoints.string());
+  if (!is_free(places.best))
+    fail("{}: the best model of an earlier run; remove it, or choose another output (--set output=FOLDER)",
+         places.best.string());
   for (const fs::path& file : {places.log, places.curve}) const StagedFile trial(file);  // can it be written?
   return false;
 }
@@ -247,6 +279,10 @@ int run_rank(const Options& options, World& world) {
     for (const std::string& line : memory_table(plans)) log_info(line);
     warn_of_memory(plans, *recipe);
   };
+  const auto on_evaluation = [&](const EvaluationReport& report) {
+    if (first) log.add(report);
+    if (interrupted()) stop.request_stop();
+  };
   const auto on_step = [&](const StepReport& report) {
     int64_t& before = tokens[report.stage];
     if (first && report.micro_batch_tokens < before)
@@ -264,21 +300,27 @@ int run_rank(const Options& options, World& world) {
                                     .resume = options.resume,
                                     .on_start = on_start,
                                     .on_step = on_step,
+                                    .on_evaluation = on_evaluation,
                                     .stop = stop.get_token(),
                                     .world = &world});
   log.close();
   if (!first) return result == TrainResult::stopped ? interrupted_status() : 0;
   if (result == TrainResult::stopped) {
-    const StepReport& last = log.reports().back();
-    log_warning(fmt::format("stopped after step {} of {}; go on with: {}", last.total_step, last.total_steps,
+    const StepReport last = log.steps().empty() ? StepReport() : log.steps().back();
+    log_warning(fmt::format("stopped {}; go on with: {}",
+                            last.total_step == 0
+                                ? std::string("before the first step")
+                                : fmt::format("after step {} of {}", last.total_step, last.total_steps),
                             resume_command(options)));
     return interrupted_status();
   }
-  model.save(places->output, recipe->dtype);
+  const std::optional<fs::path> best = best_model(places->checkpoints);
+  if (!best || !recipe->output_best) model.save(places->output, recipe->dtype);
+  if (best) rename_and_flush(*best, recipe->output_best ? places->output : places->best);
   remove_checkpoints(places->checkpoints);
 
   int64_t cut = 0;
-  for (const StepReport& report : log.reports()) cut += report.truncated;
+  for (const StepReport& report : log.steps()) cut += report.truncated;
   if (cut > 0) log_warning(fmt::format("{} texts were cut at max_length = {}", cut, model.rule.max_length));
   const std::chrono::duration<double> seconds = Clock::now() - started;
   log_info(fmt::format("{}: trained in {}; its steps: {}", places->output.string(),
@@ -322,8 +364,9 @@ Run add_train(CLI::App& program) {
 Paths in a recipe count from the recipe's folder, those of --set too. A --set of text needs no quotes of its own, and
 \n in it is a line break.
 
-Writes the recipe's output folder when training is done, and beside it <output>.log.jsonl (a line a step)
-and <output>.loss.svg (the training curve). While training, <output>.checkpoint/step-N/ is the newest checkpoint,
+Writes the recipe's output folder when training is done, and beside it <output>.log.jsonl (a line a step
+and a line an evaluation), <output>.loss.svg (the training curve) and, where the recipe names a `best`, the
+model that was best as <output>.best. While training, <output>.checkpoint/step-N/ is the newest checkpoint,
 its model/ a model folder for every command. Ctrl-C finishes the step, writes one and exits 130.
 
 Examples:

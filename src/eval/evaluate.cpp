@@ -34,20 +34,26 @@ class TaskEncoder {
     EncodeOptions encode = options_.encode;
     encode.prompt = instruction(prompt);
     if (prompt == kDocumentPrompt) encode.suffix.clear();
+    const auto total = static_cast<int64_t>(texts.size());
+    const int64_t ranks = options_.world ? options_.world->size() : 1,
+                  rank = ranks > 1 ? options_.world->rank() : 0;
+    const int64_t begin = total * rank / ranks, end = total * (rank + 1) / ranks;
     if (options_.on_progress)
       encode.on_progress = [&](int64_t done, int64_t total) {
         options_.on_progress(fmt::format("{}: {}", task_, what), done, total);
       };
     try {
       model_.check_room(encode);
-      const at::Tensor rows = model_.encode(texts, encode);
+      at::Tensor rows = ranks == 1 ? model_.encode(texts, encode)
+                                   : model_.encode({texts.begin() + begin, texts.begin() + end}, encode);
+      if (ranks > 1) rows = options_.world->gather(rows.to(options_.world->device())).cpu();
       const at::Tensor finite = at::isfinite(rows).all(1);
       if (!finite.all().item<bool>())
         fail("{}: {}: the embedding is not finite; check the model's weights, or use float32", task_,
              name(finite.to(at::kInt).argmin().item<int64_t>()));
       return rows;
     } catch (const TextError& error) {
-      reject("{}: {}: {}", task_, name(error.text), error.reason);
+      reject("{}: {}: {}", task_, name(begin + error.text), error.reason);
     } catch (const std::invalid_argument& error) {
       reject("{}: {}: {}", task_, what, error.what());
     }

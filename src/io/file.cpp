@@ -79,6 +79,8 @@ fs::path make_staged(const fs::path& final_path, Create&& create) {
   }
 }
 
+}  // namespace
+
 void rename_and_flush(const fs::path& from, const fs::path& to) {
   if (::rename(from.c_str(), to.c_str()) != 0) {
     if (errno == EEXIST || errno == ENOTEMPTY || errno == ENOTDIR)
@@ -88,8 +90,6 @@ void rename_and_flush(const fs::path& from, const fs::path& to) {
   }
   flush_to_disk(to.parent_path());
 }
-
-}  // namespace
 
 std::string read_file(const fs::path& file) {
   // O_NONBLOCK: opening a pipe must not wait for its writer.

@@ -18,6 +18,10 @@ bool file_exists(const std::filesystem::path& path);
 /// Writes a file whole: a temporary file beside it, flushed to disk, renamed over the final name.
 void write_file(const std::filesystem::path& file, std::string_view bytes);
 
+/// Gives a finished file or folder its name, on one file system. A folder's name must be free or an empty
+/// folder. Throws std::runtime_error with both names.
+void rename_and_flush(const std::filesystem::path& from, const std::filesystem::path& to);
+
 /// The missing parent folders of a path, created; when this goes, those that are still empty go with it.
 class ParentFolders {
  public:

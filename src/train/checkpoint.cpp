@@ -24,10 +24,11 @@ constexpr int64_t kFormat = 2;
 constexpr const char* kCounters = "training.json";
 constexpr const char* kState = "optimizer.safetensors";
 constexpr const char* kModel = "model";
+constexpr const char* kBestPrefix = "best-";
 
-/// N of "step-N"; nothing for other names.
-std::optional<int64_t> step_of(const fs::path& folder) {
-  const std::string name = folder.filename().string(), prefix = "step-";
+/// N of "step-N", or of another prefix; nothing for other names.
+std::optional<int64_t> step_of(const fs::path& folder, const std::string& prefix = "step-") {
+  const std::string name = folder.filename().string();
   if (!name.starts_with(prefix)) return std::nullopt;
   int64_t step = 0;
   const char* end = name.data() + name.size();
@@ -45,6 +46,34 @@ std::map<int64_t, fs::path> checkpoints_in(const fs::path& folder) {
     if (step && fs::exists(entry.path() / kCounters)) found[*step] = entry.path();
   }
   return found;
+}
+
+fs::path best_folder(const fs::path& checkpoints, int64_t total_step) {
+  return checkpoints / fmt::format("{}{}", kBestPrefix, total_step);
+}
+
+std::vector<fs::path> best_folders(const fs::path& checkpoints) {
+  std::vector<fs::path> found;
+  if (!fs::is_directory(checkpoints)) return found;
+  for (const fs::directory_entry& entry : fs::directory_iterator(checkpoints))
+    if (step_of(entry.path(), kBestPrefix)) found.push_back(entry.path());
+  return found;
+}
+
+void save_best(const fs::path& folder, const Embedder& model, at::ScalarType dtype) {
+  if (fs::exists(folder)) remove_whole(folder);  // of a run that was killed before its checkpoint told of it
+  model.save(folder, dtype);
+}
+
+std::optional<BestEvaluation> read_best(const JsonObject& counters, const fs::path& checkpoints) {
+  if (!counters.has("best")) return std::nullopt;
+  const JsonObject best = counters.object("best");
+  const BestEvaluation read = {.total_step = best.integer("total_step"), .figure = best.number("figure")};
+  const fs::path folder = best_folder(checkpoints, read.total_step);
+  if (!fs::is_directory(folder))
+    fail("{}: 'best': expected the model in {}, there is none; put it back or start anew", counters.where(),
+         folder.string());
+  return read;
 }
 
 /// A parameter's file: its folder below the model's, and its name there ("2_Dense/linear.weight").
@@ -93,13 +122,21 @@ std::optional<fs::path> newest_checkpoint(const fs::path& checkpoints) {
 
 fs::path checkpointed_model(const fs::path& checkpoint) { return checkpoint / kModel; }
 
+std::optional<fs::path> best_model(const fs::path& checkpoints) {
+  const std::vector<fs::path> found = best_folders(checkpoints);
+  if (found.empty()) return std::nullopt;
+  return found.front();
+}
+
 void save_checkpoint(const fs::path& checkpoints, const Embedder& model, const Weights& weights,
                      const OptimizerState& optimizer, const Progress& progress, const OrderedJson& print,
-                     World& world) {
+                     World& world, at::ScalarType dtype) {
+  const fs::path best = progress.best ? best_folder(checkpoints, progress.best->total_step) : fs::path();
   std::optional<StagedFolder> staged;
   std::optional<SafetensorsWriter> state;
   const std::vector<NamedState> named = named_state(weights, optimizer);
   on_first_rank(world, [&] {
+    if (progress.best && progress.best->total_step == progress.total_step) save_best(best, model, dtype);
     staged.emplace(checkpoints / fmt::format("step-{}", progress.total_step));
     model.save(staged->path() / kModel);
     std::vector<NamedTensor> described;
@@ -119,14 +156,19 @@ void save_checkpoint(const fs::path& checkpoints, const Embedder& model, const W
   on_first_rank(world, [&] {
     if (error) std::rethrow_exception(error);
     state->commit();
-    write_json(staged->path() / kCounters, {{"format", kFormat},
-                                            {"stage", progress.stage},
-                                            {"step", progress.step},
-                                            {"positions", progress.positions},
-                                            {"run", print}});
+    OrderedJson counters = {{"format", kFormat},
+                            {"stage", progress.stage},
+                            {"step", progress.step},
+                            {"positions", progress.positions},
+                            {"run", print}};
+    if (progress.best)
+      counters["best"] = {{"total_step", progress.best->total_step}, {"figure", progress.best->figure}};
+    write_json(staged->path() / kCounters, counters);
     const std::map<int64_t, fs::path> older = checkpoints_in(checkpoints);
     staged->commit();
     for (const auto& [step, path] : older) remove_whole(path);
+    for (const fs::path& folder : best_folders(checkpoints))
+      if (folder != best) remove_whole(folder);
   });
 }
 
@@ -153,6 +195,7 @@ Progress load_checkpoint(const fs::path& checkpoint, const Recipe& recipe, const
     progress.total_step += recipe.stages[static_cast<size_t>(i)].steps;
   progress.positions = read_positions(counters, stage.data.empty() ? recipe.data.size() : stage.data.size(),
                                       progress.step * stage.batch_size);
+  progress.best = read_best(counters, checkpoint.parent_path());
   optimizer = {.kind = stage.optimizer, .steps = progress.step};
   restore_weights(checkpointed_model(checkpoint), weights);
   restore_state(weights, optimizer, TensorFiles::open(checkpoint / kState), world);
@@ -167,6 +210,7 @@ Progress load_checkpoint(const fs::path& checkpoint, const Recipe& recipe, const
 void remove_checkpoints(const fs::path& checkpoints) {
   if (!fs::is_directory(checkpoints)) return;
   for (const auto& [step, path] : checkpoints_in(checkpoints)) remove_whole(path);
+  for (const fs::path& folder : best_folders(checkpoints)) remove_whole(folder);
   remove_staged(checkpoints);
   std::error_code not_empty;
   fs::remove(checkpoints, not_empty);

@@ -15,12 +15,19 @@
 
 namespace decovec {
 
+/// The evaluation with the best figure of a run.
+struct BestEvaluation {
+  int64_t total_step = 0;  ///< after which it was
+  double figure = 0;       ///< more is better
+};
+
 /// How far a run is.
 struct Progress {
   int64_t stage = 0;               ///< the stage that runs, by index
   int64_t step = 0;                ///< steps of it that are done
   int64_t total_step = 0;          ///< steps of all stages that are done
   std::vector<int64_t> positions;  ///< of the stage's sampler
+  std::optional<BestEvaluation> best = {};
 };
 
 /// The checkpoint with the largest N in a folder, which need not exist.
@@ -29,11 +36,16 @@ std::optional<std::filesystem::path> newest_checkpoint(const std::filesystem::pa
 /// The model folder that a checkpoint holds.
 std::filesystem::path checkpointed_model(const std::filesystem::path& checkpoint);
 
+/// The folder best-N that holds the best model; nothing where there is none.
+std::optional<std::filesystem::path> best_model(const std::filesystem::path& checkpoints);
+
 /// Writes step-N whole, N = progress.total_step, then removes the other checkpoints of the folder. All ranks
 /// call it: rank 0 writes, and gets the state of the others tensor by tensor. `fingerprint` is rank 0's.
+/// Where this step's evaluation is the best, `model` is also saved as best-N, before it and in `dtype`: so a
+/// run that is killed in between finds the best that its checkpoint tells of.
 void save_checkpoint(const std::filesystem::path& checkpoints, const Embedder& model, const Weights& weights,
                      const OptimizerState& optimizer, const Progress& progress,
-                     const OrderedJson& fingerprint, World& world);
+                     const OrderedJson& fingerprint, World& world, at::ScalarType dtype);
 
 /// Throws std::runtime_error that names the first difference where a checkpoint is another run's, and where
 /// another version wrote it.

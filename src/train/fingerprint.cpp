@@ -93,6 +93,10 @@ OrderedJson fingerprint(const Recipe& recipe, const std::map<std::string, Datase
       {"max_length", model.rule.max_length},
       {"before", model.rule.before},
       {"after", model.rule.after}};
+  if (!recipe.best.empty()) {  // evaluations without it change nothing
+    print["best"] = recipe.best;
+    print["evaluate_every"] = recipe.evaluate_every;
+  }
   for (const StageRecipe& stage : recipe.stages) {
     OrderedJson losses = OrderedJson::array();
     for (const LossRecipe& loss : stage.losses)

@@ -40,9 +40,13 @@ Recipe read_recipe(const toml::table& table, const fs::path& folder) {
   recipe.seed = static_cast<uint64_t>(seed);
   root.choice("dtype", recipe.dtype, {{"float32", at::kFloat}, {"bfloat16", at::kBFloat16}});
   root.integer("checkpoint_every", recipe.checkpoint_every, 0);
+  root.integer("evaluate_every", recipe.evaluate_every, 0);
+  root.text("best", recipe.best);
+  root.flag("output_best", recipe.output_best);
   read_embedder(root, recipe);
 
-  const std::vector<const toml::table*> data = tables(root, "data"), stages = tables(root, "stage");
+  const std::vector<const toml::table*> data = tables(root, "data"), stages = tables(root, "stage"),
+                                        evaluations = tables(root, "evaluation");
   root.finish();
   if (data.empty()) root.wrong("data", "one or more tables [[data]]");
   if (stages.empty()) root.wrong("stage", "one or more tables [[stage]]");
@@ -68,6 +72,21 @@ Recipe read_recipe(const toml::table& table, const fs::path& folder) {
     }
     outputs.push_back(output);
   }
+  names.clear();
+  for (size_t i = 0; i < evaluations.size(); ++i) {
+    recipe.evaluations.push_back(read_evaluation(*evaluations[i], i, folder));
+    if (!names.insert(recipe.evaluations[i].name).second)
+      TomlFields(*evaluations[i], label("evaluation", *evaluations[i], i))
+          .wrong("name", "a name that no other evaluation has");
+  }
+  if (recipe.evaluations.empty() && recipe.evaluate_every > 0)
+    root.wrong("evaluate_every", "also a table [[evaluation]], which says what on");
+  const auto is_of = [&](const EvaluationRecipe& evaluation) {
+    return recipe.best.starts_with(evaluation.name + ".");
+  };
+  if (!recipe.best.empty() && std::none_of(recipe.evaluations.begin(), recipe.evaluations.end(), is_of))
+    root.wrong("best", "the name of an [[evaluation]] and a figure of it (\"sts.spearman\")");
+  if (recipe.output_best && recipe.best.empty()) root.wrong("best", "a figure, for output_best");
   if (recipe.new_model && !recipe.pooling) {
     fail("{}: model.new: expected a 'pooling' in [embedder], got none",
          place(*table.get("model")->as_table()->get("new")));

@@ -5,6 +5,21 @@ namespace decovec {
 
 namespace fs = std::filesystem;
 
+std::vector<fs::path> read_files(TomlFields& fields, const fs::path& folder) {
+  std::vector<std::string> names;
+  fields.texts("files", names);
+  if (names.empty()) fields.wrong("files", "a list of one or more strings");
+  std::vector<fs::path> files;
+  for (size_t i = 0; i < names.size(); ++i) {
+    const fs::path file = files.emplace_back((folder / names[i]).lexically_normal());
+    if (!fs::is_regular_file(file)) {
+      fields.wrong(*fields.find("files")->as_array()->get(i), "files",
+                   fmt::format("files that exist; there is no {}", fs::absolute(file).string()));
+    }
+  }
+  return files;
+}
+
 DataRecipe read_data(const toml::table& table, size_t index, const fs::path& folder) {
   TomlFields fields(table, label("data set", table, index));
   DataRecipe data;
@@ -12,17 +27,7 @@ DataRecipe read_data(const toml::table& table, size_t index, const fs::path& fol
   if (data.name == "query" || data.name == "document") {
     fields.wrong("name", "another name than query and document, which the saved folder's prompts take");
   }
-  std::vector<std::string> files;
-  fields.texts("files", files);
-  if (files.empty()) fields.wrong("files", "a list of one or more strings");
-  for (size_t i = 0; i < files.size(); ++i) {
-    const fs::path file = (folder / files[i]).lexically_normal();
-    if (!fs::is_regular_file(file)) {
-      fields.wrong(*table.get_as<toml::array>("files")->get(i), "files",
-                   fmt::format("files that exist; there is no {}", fs::absolute(file).string()));
-    }
-    data.files.push_back(file);
-  }
+  data.files = read_files(fields, folder);
   fields.text("query_prompt", data.query_prompt);
   fields.text("document_prompt", data.document_prompt);
   fields.choice("kind", data.kind,

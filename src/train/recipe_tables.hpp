@@ -21,6 +21,10 @@ DataRecipe read_data(const toml::table& table, size_t index, const std::filesyst
 /// `[[stage]]`, which may name the sets of `data`.
 StageRecipe read_stage(const toml::table& table, size_t index, const std::filesystem::path& folder,
                        const std::vector<DataRecipe>& data);
+/// `[[evaluation]]`.
+EvaluationRecipe read_evaluation(const toml::table& table, size_t index, const std::filesystem::path& folder);
+/// The files under 'files', one or more that exist.
+std::vector<std::filesystem::path> read_files(TomlFields& fields, const std::filesystem::path& folder);
 /// `model` or `[model.new]`.
 void read_model(TomlFields& root, Recipe& recipe, const std::filesystem::path& folder);
 /// `[embedder]`.

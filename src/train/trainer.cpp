@@ -28,6 +28,9 @@ TrainResult Trainer::run() {
   resume_or_start();
   if (options_.on_start) options_.on_start();
   const TrainableScope trainable(weights_);
+  micro_batch_tokens_ = recipe_.stages[0].micro_batch_tokens;
+  if (progress_.total_step == 0 && !options_.resume && !evaluations_.empty() && evaluate(recipe_.stages[0]))
+    checkpoint(recipe_.stages[0], stage_data(recipe_.stages[0]).sampler.positions());
   while (true) {
     const StageRecipe& stage = recipe_.stages[static_cast<size_t>(progress_.stage)];
     if (run_stage(stage) == TrainResult::stopped) return TrainResult::stopped;
@@ -59,8 +62,9 @@ TrainResult Trainer::run_stage(const StageRecipe& stage) {
     positions = std::move(prepared.positions);
     add_pace(report);
     if (options_.on_step) options_.on_step(report);
+    const bool is_best = evaluation_due(stage) && evaluate(stage);
     const bool due = recipe_.checkpoint_every > 0 && progress_.total_step % recipe_.checkpoint_every == 0;
-    if (due) checkpoint(stage, positions);
+    if (due || is_best) checkpoint(stage, positions);
   }
   checkpoint(stage, positions);  // nothing that follows may lose a stage's end
   return TrainResult::finished;
@@ -167,9 +171,30 @@ void Trainer::finish_stage(const StageRecipe& stage) {
   });
 }
 
+bool Trainer::evaluation_due(const StageRecipe& stage) const {
+  if (evaluations_.empty()) return false;
+  if (progress_.step == stage.steps) return true;
+  return recipe_.evaluate_every > 0 && progress_.total_step % recipe_.evaluate_every == 0;
+}
+
+/// True where the recipe wants the best kept and this is it: then a checkpoint must tell of it.
+bool Trainer::evaluate(const StageRecipe& stage) {
+  check_weights(stage);
+  const auto started = std::chrono::steady_clock::now();
+  EvaluationReport report{.stage = stage.name, .step = progress_.step, .total_step = progress_.total_step};
+  report.sets = evaluations_.measure(model_, world_, micro_batch_tokens_);
+  if (!recipe_.best.empty()) {
+    const double figure = figure_of_best(recipe_.best, report.sets);
+    report.best = !std::isnan(figure) && (!progress_.best || figure > progress_.best->figure);
+    if (report.best) progress_.best = {.total_step = progress_.total_step, .figure = figure};
+  }
+  report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
+  if (options_.on_evaluation) options_.on_evaluation(report);
+  return report.best;
+}
+
 /// Weights that are not finite end the run before they replace anything that was saved.
-void Trainer::checkpoint(const StageRecipe& stage, std::vector<int64_t> positions) {
-  if (saved_step_ == progress_.total_step) return;
+void Trainer::check_weights(const StageRecipe& stage) const {
   on_all_ranks(world_, [&] {
     if (const std::string broken = broken_weight(weights_, optimizer_); !broken.empty())
       fail(
@@ -177,10 +202,16 @@ void Trainer::checkpoint(const StageRecipe& stage, std::vector<int64_t> position
           "learning_rate ({})",
           stage.name, progress_.step, broken, stage.learning_rate);
   });
+}
+
+void Trainer::checkpoint(const StageRecipe& stage, std::vector<int64_t> positions) {
+  if (saved_step_ == progress_.total_step) return;
+  check_weights(stage);
   progress_.positions = std::move(positions);
   if (!options_.checkpoints.empty()) {
     try {
-      save_checkpoint(options_.checkpoints, model_, weights_, optimizer_, progress_, fingerprint_, world_);
+      save_checkpoint(options_.checkpoints, model_, weights_, optimizer_, progress_, fingerprint_, world_,
+                      recipe_.dtype);
     } catch (const OtherRankFailed&) {
       throw;
     } catch (const std::runtime_error& error) {

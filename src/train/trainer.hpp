@@ -15,6 +15,7 @@
 #include "io/file_lock.hpp"
 #include "train/batches_ahead.hpp"
 #include "train/checkpoint.hpp"
+#include "train/evaluation.hpp"
 #include "train/grad_cache.hpp"
 #include "train/optimizer.hpp"
 #include "train/step_batch.hpp"
@@ -51,6 +52,9 @@ class Trainer {
 
   TrainResult run_stage(const StageRecipe& stage);
   StepReport run_step(const StageRecipe& stage, const StageData& data, const StepBatch& batch);
+  bool evaluation_due(const StageRecipe& stage) const;
+  bool evaluate(const StageRecipe& stage);
+  void check_weights(const StageRecipe& stage) const;
   void finish_stage(const StageRecipe& stage);
   void checkpoint(const StageRecipe& stage, std::vector<int64_t> positions);
   bool stop_requested();
@@ -63,6 +67,7 @@ class Trainer {
   World& world_;
   std::map<std::string, Dataset> datasets_;
   std::map<std::string, RowSource> sources_;
+  Evaluations evaluations_;
   Weights weights_;
   std::optional<FileLock> lock_;  // of rank 0, on the folder of checkpoints
   OrderedJson fingerprint_;       // of rank 0, which alone writes

@@ -100,6 +100,7 @@ Trainer::Trainer(Embedder& model, const Recipe& recipe, const TrainOptions& opti
       recipe_(recipe),
       options_(options),
       world_(options.world ? *options.world : alone_),
+      evaluations_(recipe),
       weights_(make_weights(model.parameters(), world_)) {
   check_recipe();
   load_datasets();
@@ -113,6 +114,8 @@ void Trainer::check_recipe() const {
     for (const std::string& reserved : kReservedPrompts)
       if (data.name == reserved)
         reject("train: data set '{}': the name is kept for the prompt of that name; use another", data.name);
+  if (!recipe_.best.empty() && options_.checkpoints.empty())
+    reject("train: recipe: best: expected a folder of checkpoints, where it is kept, got none");
   for (const StageRecipe& stage : recipe_.stages) {
     const auto within = [&](const char* what, int64_t minimum, int64_t maximum, int64_t value) {
       if (value < minimum || value > maximum)

@@ -98,6 +98,19 @@ class Documents(unittest.TestCase):
         recipe = recipe.replace('"my-decoder"', '"my-model"').replace('"my-embedder"', '"trained"')
         (self.folder / "recipe.toml").write_text(recipe)
 
+    def test_evaluation_of_the_recipe(self):
+        ((_, block),) = (block for block in blocks("docs/training.md", "toml") if "added" in block[0])
+        keys, tables = block.split("[[evaluation]]", 1)
+        recipe = (self.folder / "recipe.toml").read_text().replace("steps = 1000", "steps = 3")
+        (self.folder / "recipe.toml").write_text(keys + re.sub("warmup_steps = .*", "", recipe) + "[[evaluation]]" + tables)
+        result = self.run_shell("decovec train recipe.toml")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        log = [json.loads(line) for line in (self.folder / "trained.log.jsonl").read_text().splitlines()]
+        measured = [line["evaluation"] for line in log if "evaluation" in line]
+        self.assertEqual([list(sets) for sets in measured], [["similar", "held-out"]] * 2)
+        self.assertEqual(list(measured[0]["held-out"]), ["accuracy", "negatives_above", "margin"])
+        self.assertTrue((self.folder / "trained.best/config.json").exists())
+
     def model(self):
         """A folder of a tiny model with the prompts query and document, trained for one step."""
         (self.folder / "tiny.jsonl").write_text('{"query": "an animal", "pos": ["a cat"]}\n')

@@ -126,14 +126,14 @@ TEST_F(RecipeTest, BrokenTextIsAnErrorOrARecipe) {
 }
 
 TEST_F(RecipeTest, TheExampleRecipeLoads) {
-  const fs::path source = fs::path(std::getenv("DECOVEC_TEST_DATA")) / "../../recipes/two_stages.toml";
-  fs::copy_file(source, folder_ / "two_stages.toml");
+  const fs::path source = fs::path(std::getenv("DECOVEC_TEST_DATA")) / "../../recipes/nv_embed.toml";
+  fs::copy_file(source, folder_ / "nv_embed.toml");
   fs::create_directories(folder_ / "data");
   for (const char* name : {"search", "topics", "similar"}) {
     std::ofstream(folder_ / "data" / fmt::format("{}.jsonl", name)) << "\n";
   }
   const Recipe recipe =
-      Recipe::load(folder_ / "two_stages.toml", {"stage.retrieval.steps=100", "output=trial"});
+      Recipe::load(folder_ / "nv_embed.toml", {"stage.retrieval.steps=100", "output=trial"});
   ASSERT_EQ(recipe.stages.size(), 2u);
   EXPECT_EQ(recipe.stages[0].steps, 100);
   const auto in_batch = [&](const std::string& name) {

@@ -1,5 +1,6 @@
 #include "decovec/train/report.hpp"
 
+#include <cmath>
 #include <gtest/gtest.h>
 #include <limits>
 
@@ -66,7 +67,7 @@ TEST(Report, AStepIsOneLineOfJsonAndComesBack) {
                           .seconds_left = 1.75};
   const std::string line = to_json(report);
   EXPECT_EQ(line.find('\n'), std::string::npos);
-  const StepReport back = parse_step_report(line, "log");
+  const auto back = std::get<StepReport>(parse_report(line, "log"));
   EXPECT_EQ(back.stage, report.stage);
   EXPECT_EQ(back.step, report.step);
   EXPECT_EQ(back.total_steps, report.total_steps);
@@ -78,10 +79,35 @@ TEST(Report, AStepIsOneLineOfJsonAndComesBack) {
   EXPECT_EQ(to_json(back), line);
 }
 
+TEST(Report, AnEvaluationIsOneLineOfJsonAndComesBackInItsOrder) {
+  const EvaluationReport report{.stage = "blend",
+                                .step = 3,
+                                .total_step = 13,
+                                .sets = {{"sts", {{"spearman", std::numeric_limits<double>::quiet_NaN()}}},
+                                         {"a \"set\"", {{"ndcg@10", 0.1}, {"mrr@10", 1.0 / 3}}}},
+                                .best = true,
+                                .seconds = 0.5};
+  const std::string line = to_json(report);
+  EXPECT_EQ(line.find('\n'), std::string::npos);
+  const auto back = std::get<EvaluationReport>(parse_report(line, "log"));
+  EXPECT_EQ(back.stage, "blend");
+  EXPECT_EQ(back.total_step, 13);
+  EXPECT_TRUE(back.best);
+  ASSERT_EQ(back.sets.size(), 2u);
+  EXPECT_EQ(back.sets[0].name, "sts");
+  EXPECT_TRUE(std::isnan(back.sets[0].metrics[0].second));
+  EXPECT_EQ(back.sets[1].metrics, report.sets[1].metrics);
+  EXPECT_EQ(to_json(back), line);
+}
+
 TEST(Report, BrokenLinesSayWhere) {
-  for (const char* line : {"", "{", "[]", R"({"stage": 3})", R"({"stage": "a", "step": "b"})"}) {
+  for (const char* line :
+       {"", "{", "[]", R"({"stage": 3})", R"({"stage": "a", "step": "b"})",
+        R"({"stage": "a", "step": 1, "total_step": 1, "seconds": 1, "evaluation": []})",
+        R"({"stage": "a", "step": 1, "total_step": 1, "seconds": 1, "evaluation": {"a": 1}})",
+        R"({"stage": "a", "step": 1, "total_step": 1, "seconds": 1, "evaluation": {"a": {"b": "c"}}})"}) {
     try {
-      parse_step_report(line, "log.jsonl:7");
+      parse_report(line, "log.jsonl:7");
       FAIL() << line;
     } catch (const std::runtime_error& error) {
       EXPECT_TRUE(std::string(error.what()).starts_with("log.jsonl:7")) << error.what();
@@ -90,7 +116,7 @@ TEST(Report, BrokenLinesSayWhere) {
 }
 
 TEST(LossCurve, ShowsLossesStagesAndTitle) {
-  const std::string svg = loss_curve_svg(run(40, 20), "A <run>");
+  const std::string svg = training_curve_svg(run(40, 20), {}, "A <run>");
   expect_well_formed(svg);
   EXPECT_EQ(count(svg, "<circle"), 60u);
   EXPECT_EQ(count(svg, "<polyline"), 3u);  // the rate, and the average of each stage
@@ -102,20 +128,39 @@ TEST(LossCurve, ShowsLossesStagesAndTitle) {
 
 TEST(LossCurve, TakesAnyNumberOfSteps) {
   for (const int64_t steps : {0, 1, 2, 5000}) {
-    const std::string svg = loss_curve_svg(run(steps, 0));
+    const std::string svg = training_curve_svg(run(steps, 0));
     expect_well_formed(svg);
     EXPECT_LT(svg.size(), 300000u);
   }
   std::vector<StepReport> constant = run(3, 0);
   for (StepReport& step : constant) step.loss = step.learning_rate = 0;
-  expect_well_formed(loss_curve_svg(constant));
+  expect_well_formed(training_curve_svg(constant));
+}
+
+TEST(LossCurve, ShowsTheMainFigureOfEachHeldOutSet) {
+  const std::vector<StepReport> steps = run(40, 20);
+  std::vector<EvaluationReport> evaluations;
+  for (const int64_t step : {0, 20, 40, 60})
+    evaluations.push_back(
+        {.stage = "a",
+         .total_step = step,
+         .sets = {{"sts <1>", {{"spearman", 0.01 * static_cast<double>(step)}, {"other", 5}}},
+                  {"search", {{"ndcg@10", step == 20 ? std::numeric_limits<double>::quiet_NaN() : 0.5}}}}});
+  const std::string svg = training_curve_svg(steps, evaluations);
+  expect_well_formed(svg);
+  EXPECT_EQ(count(svg, "<polyline"), 5u);
+  EXPECT_EQ(count(svg, "<rect"), 1u + 4u + 3u);  // the background, and a mark for each figure
+  EXPECT_EQ(count(svg, ">sts &lt;1&gt; spearman: 0.6000<"), 1u);
+  EXPECT_EQ(count(svg, ">search ndcg@10: 0.5000<"), 1u);
+  EXPECT_EQ(training_curve_svg(steps), training_curve_svg(steps, {}));
+  EXPECT_EQ(count(training_curve_svg({}, evaluations), "no steps"), 1u);
 }
 
 TEST(LossCurve, LeavesOutLossesThatAreNotFinite) {
   std::vector<StepReport> steps = run(5, 0);
   steps[2].loss = std::numeric_limits<double>::quiet_NaN();
   steps[4].loss = std::numeric_limits<double>::infinity();
-  const std::string svg = loss_curve_svg(steps);
+  const std::string svg = training_curve_svg(steps);
   expect_well_formed(svg);
   EXPECT_EQ(count(svg, "<circle"), 3u);
 }

@@ -11,6 +11,7 @@
 #include "decovec/eval/metrics.hpp"
 #include "decovec/model/embedder.hpp"
 #include "decovec/search/bm25.hpp"
+#include "decovec/world/world.hpp"
 
 namespace decovec {
 
@@ -65,6 +66,9 @@ struct EvaluateOptions {
   std::string prompt_name = {};
   int64_t top = 1000;  ///< documents ranked for a query, 100 or more
   std::function<void(const std::string& what, int64_t done, int64_t total)> on_progress = {};
+  /// The ranks that call together: each encodes its share of the texts, and all get all figures. Empty: this
+  /// process alone.
+  World* world = nullptr;
 };
 
 /// Reads a task folder, told by its files, and measures the model on it:

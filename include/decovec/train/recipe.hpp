@@ -81,6 +81,17 @@ struct StageRecipe {
   std::filesystem::path output;  ///< also save the model after this stage here; empty: no
 };
 
+/// A held-out set: `[[evaluation]]`. `name` and either `task` or `files` are required.
+struct EvaluationRecipe {
+  std::string name;
+  std::filesystem::path task = {};                ///< a task folder, see evaluate()
+  std::vector<std::filesystem::path> files = {};  ///< or lines as of a Dataset, of which training has none
+  /// Put before queries. Of a task: before all texts but documents; where empty, what evaluate() takes.
+  std::optional<std::string> query_prompt = {};
+  std::string document_prompt = {};  ///< of `files`
+  bool in_batch_negatives = true;    ///< of `files`: whether each query meets the others' documents
+};
+
 /// A model with random weights: `[model.new]`. Keys: tokenizer, hidden_size, intermediate_size, layers, heads
 /// (these are required), family (the model_type of a config.json; default: mistral), kv_heads (default:
 /// heads), head_dim (hidden_size / heads), norm_epsilon, rope_theta, sliding_window, max_positions (as in
@@ -110,6 +121,12 @@ struct Recipe {
 
   std::vector<DataRecipe> data;
   std::vector<StageRecipe> stages;
+
+  std::vector<EvaluationRecipe> evaluations;  ///< measured before the first step and after each stage
+  int64_t evaluate_every = 0;                 ///< and after so many steps; 0: not between
+  /// "SET.METRIC": the checkpoint with the best of it is kept beside the running one. Empty: none is.
+  std::string best;
+  bool output_best = false;  ///< whether training ends with the weights of that one instead of the last
 
   /// Reads a recipe. Relative paths count from the recipe's folder, those of overrides too. Throws
   /// std::runtime_error with file and line for wrong syntax, unknown keys, wrong types, values out of range,

@@ -4,6 +4,8 @@
 #include <functional>
 #include <stop_token>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "decovec/model/embedder.hpp"
 #include "decovec/train/recipe.hpp"
@@ -30,8 +32,25 @@ struct StepReport {
   double seconds_left = 0;       ///< an estimate
 };
 
+/// A held-out set's figures, the main one first: see evaluate(), and docs/training.md for sets of training's
+/// layout. One that has no value is NaN.
+struct EvaluatedSet {
+  std::string name;  ///< in the recipe
+  std::vector<std::pair<std::string, double>> metrics;
+};
+
+/// What the held-out sets said after a step, or before the first (total_step 0).
+struct EvaluationReport {
+  std::string stage;
+  int64_t step = 0, total_step = 0;
+  std::vector<EvaluatedSet> sets = {};
+  bool best = false;   ///< better than all before by the recipe's `best`
+  double seconds = 0;  ///< that it took
+};
+
 struct TrainOptions {
-  /// Where `step-N/` checkpoints stand while training; empty: none are written.
+  /// Where `step-N/` checkpoints stand while training; empty: none are written. Also of `best-N/`, the model
+  /// that was best by the recipe's `best`, which stays there.
   std::filesystem::path checkpoints = {};
   /// Go on from the newest checkpoint there. Without it, an existing checkpoint is an error.
   bool resume = false;
@@ -39,6 +58,8 @@ struct TrainOptions {
   std::function<void()> on_start = {};
   /// Called after each step.
   std::function<void(const StepReport&)> on_step = {};
+  /// Called after each evaluation, which follows its step's on_step.
+  std::function<void(const EvaluationReport&)> on_evaluation = {};
   /// Draw and tokenize the next batch on a thread while a step computes: time, not the result.
   bool prepare_ahead = true;
   /// A requested stop ends training after the running step, with a checkpoint.

@@ -9,9 +9,11 @@ namespace decovec {
 namespace {
 
 constexpr double kWidth = 960, kHeight = 540, kLeft = 70, kRight = 880, kTop = 60, kBottom = 480;
+constexpr double kScoresTop = 540, kScoresBottom = 760, kHeightWithScores = 820;
 constexpr size_t kMaxPoints = 2000;  // more would be finer than a pixel
 constexpr const char* kLossColour = "#1f5fbf";
 constexpr const char* kRateColour = "#c8641e";
+constexpr const char* kScoreColours[] = {"#2a8a3e", "#8a2a8a", "#b03030", "#1f8a9f", "#8a7a1f", "#555555"};
 
 /// Values to pixels along one axis.
 struct Axis {
@@ -81,11 +83,11 @@ std::vector<double> smoothed(const std::vector<StepReport>& steps) {
 
 class Picture {
  public:
-  explicit Picture(const std::string& title) {
+  Picture(const std::string& title, double height) : height_(height) {
     add(R"(<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {0} {1}" width="{0}" height="{1}" )"
         R"(font-family="sans-serif" font-size="13">)",
-        kWidth, kHeight);
-    add(R"(<rect width="{}" height="{}" fill="white"/>)", kWidth, kHeight);
+        kWidth, height);
+    add(R"(<rect width="{}" height="{}" fill="white"/>)", kWidth, height);
     text((kLeft + kRight) / 2, 28, "middle", "#222222", title, 17);
   }
 
@@ -112,9 +114,11 @@ class Picture {
     add(R"(<polyline points="{}" fill="none" stroke="{}" stroke-width="{}"/>)", list, colour, width);
   }
 
+  double height() const { return height_; }
   std::string finish() { return std::move(svg_) + "</svg>\n"; }
 
  private:
+  double height_;
   std::string svg_;
 };
 
@@ -131,7 +135,7 @@ void draw_axes(Picture& picture, const Axis& x, const Axis& loss, const Axis& ra
     picture.text(x(value), kBottom + 20, "middle", "#444444", fmt::format("{:.0f}", value));
   }
   picture.line(kLeft, kBottom, kRight, kBottom, "#444444");
-  picture.text((kLeft + kRight) / 2, kHeight - 14, "middle", "#444444", "step");
+  picture.text((kLeft + kRight) / 2, picture.height() - 14, "middle", "#444444", "step");
   picture.text(kLeft, kTop - 12, "end", kLossColour, "loss");
   picture.text(kWidth - 12, kTop - 12, "end", kRateColour, "learning rate");
 }
@@ -146,10 +150,62 @@ void draw_stages(Picture& picture, const std::vector<StepReport>& steps, const A
   }
 }
 
+/// A held-out set's main figure over the steps, those that are finite.
+struct ScoreLine {
+  std::string name;
+  std::vector<std::pair<double, double>> points = {};  // total step, figure
+};
+
+std::vector<ScoreLine> score_lines(const std::vector<EvaluationReport>& evaluations) {
+  std::vector<ScoreLine> lines;
+  for (const EvaluationReport& evaluation : evaluations) {
+    for (const EvaluatedSet& set : evaluation.sets) {
+      if (set.metrics.empty() || !std::isfinite(set.metrics.front().second)) continue;
+      const std::string name = set.name + " " + set.metrics.front().first;
+      auto line = std::find_if(lines.begin(), lines.end(),
+                               [&](const ScoreLine& known) { return known.name == name; });
+      if (line == lines.end()) line = lines.insert(lines.end(), ScoreLine{name});
+      line->points.emplace_back(static_cast<double>(evaluation.total_step), set.metrics.front().second);
+    }
+  }
+  return lines;
+}
+
+void draw_scores(Picture& picture, const std::vector<ScoreLine>& lines, const Axis& x) {
+  double low = lines.front().points.front().second, high = low;
+  for (const ScoreLine& line : lines) {
+    for (const auto& [step, figure] : line.points) {
+      low = std::min(low, figure);
+      high = std::max(high, figure);
+    }
+  }
+  const double room = 0.05 * (high - low);
+  const Axis score = make_axis(low - room, high + room, kScoresBottom, kScoresTop);
+  for (const double value : ticks(score, 4)) {
+    picture.line(kLeft, score(value), kRight, score(value), "#e4e4e4");
+    picture.text(kLeft - 8, score(value) + 4, "end", "#444444", fmt::format("{:.6g}", value));
+  }
+  picture.line(kLeft, kScoresBottom, kRight, kScoresBottom, "#444444");
+  for (size_t i = 0; i < lines.size(); ++i) {
+    const char* colour = kScoreColours[i % std::size(kScoreColours)];
+    std::vector<std::pair<double, double>> points;
+    for (const auto& [step, figure] : lines[i].points) {
+      points.emplace_back(x(step), score(figure));
+      picture.add(R"(<rect x="{:.1f}" y="{:.1f}" width="5" height="5" fill="{}"/>)", x(step) - 2.5,
+                  score(figure) - 2.5, colour);
+    }
+    picture.polyline(points, colour, 1.5);
+    picture.text(kRight - 6, kScoresBottom - 8 - 16 * static_cast<double>(lines.size() - 1 - i), "end",
+                 colour, fmt::format("{}: {:.4f}", lines[i].name, lines[i].points.back().second));
+  }
+}
+
 }  // namespace
 
-std::string loss_curve_svg(const std::vector<StepReport>& reports, const std::string& title) {
-  Picture picture(title);
+std::string training_curve_svg(const std::vector<StepReport>& reports,
+                               const std::vector<EvaluationReport>& evaluations, const std::string& title) {
+  const std::vector<ScoreLine> scores = score_lines(evaluations);
+  Picture picture(title, scores.empty() ? kHeight : kHeightWithScores);
   std::vector<StepReport> steps;
   std::copy_if(reports.begin(), reports.end(), std::back_inserter(steps), [](const StepReport& step) {
     return std::isfinite(step.loss) && std::isfinite(step.learning_rate);
@@ -164,8 +220,10 @@ std::string loss_curve_svg(const std::vector<StepReport>& reports, const std::st
   const double room = 0.05 * (highest->loss - lowest->loss);
   double top_rate = 0;
   for (const StepReport& step : steps) top_rate = std::max(top_rate, step.learning_rate);
-  const Axis x = make_axis(static_cast<double>(steps.front().total_step),
-                           static_cast<double>(steps.back().total_step), kLeft, kRight);
+  const auto first_step = static_cast<double>(steps.front().total_step);
+  const Axis x =
+      make_axis(scores.empty() ? first_step : std::min(first_step, scores.front().points.front().first),
+                static_cast<double>(steps.back().total_step), kLeft, kRight);
   const Axis loss = make_axis(lowest->loss - room, highest->loss + room, kBottom, kTop);
   const Axis rate = make_axis(0, top_rate * 1.05, kBottom, kTop);
   draw_axes(picture, x, loss, rate);
@@ -188,6 +246,7 @@ std::string loss_curve_svg(const std::vector<StepReport>& reports, const std::st
       line.emplace_back(x(static_cast<double>(steps[i].total_step)), loss(averages[i]));
     if (ends) picture.polyline(std::exchange(line, {}), kLossColour, 2);
   }
+  if (!scores.empty()) draw_scores(picture, scores, x);
   return picture.finish();
 }
 
