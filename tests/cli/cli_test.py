@@ -708,6 +708,35 @@ class Train(Case):
         more = [part for text in [f"output='{output}'", *sets] for part in ["--set", text]]
         return decovec("train", recipe, *more, *(["--resume"] if resume else []), cwd=self.folder)
 
+    def test_the_best_model_is_kept_or_is_the_output(self):
+        recipe = write_recipe("best.toml", steps=4)
+        recipe.write_text(recipe.read_text() + '\n[[evaluation]]\nname = "held out"\nfiles = ["animals.jsonl"]\n')
+        run = ["train", recipe, "--set", "evaluate_every=1", "--set", "best=held out.margin", "--set"]
+        harm = ["--set", "stage.retrieval.learning_rate=30", "--set", "stage.retrieval.schedule=constant"]
+
+        def evaluations(output):
+            lines = (self.folder / f"{output}.log.jsonl").read_text().splitlines()
+            return [line for line in map(json.loads, lines) if "evaluation" in line]
+
+        for output, more in [("kept", []), ("chosen", ["--set", "output_best=true"])]:
+            status, out, err = decovec(*run, f"output='{self.folder / output}'", *harm, *more)
+            self.assertEqual((status, out), (0, ""), err)
+            self.assertIn("before the first step: held out accuracy", err)
+            measured = evaluations(output)
+            self.assertEqual([line["total_step"] for line in measured], [0, 1, 2, 3, 4])
+            figures = [line["evaluation"]["held out"]["margin"] for line in measured]
+            best = max(line["total_step"] for line in measured if line["best"])
+            self.assertEqual(figures[best], max(figures))
+            self.assertFalse((self.folder / f"{output}.checkpoint").exists())
+            self.assertIn("held out accuracy", (self.folder / f"{output}.loss.svg").read_text())
+        self.assertLess(best, 4)
+        weights = lambda name: (self.folder / name / "model.safetensors").read_bytes()
+        self.assertEqual(weights("kept.best"), weights("chosen"))
+        self.assertNotEqual(weights("kept"), weights("chosen"))
+        self.assertFalse((self.folder / "chosen.best").exists())
+        shutil.rmtree(self.folder / "kept")
+        self.refused(decovec(*run, f"output='{self.folder / 'kept'}'"), "kept.best", "earlier run")
+
     def test_weights_that_are_not_finite_are_not_saved(self):
         sets = ["stage.retrieval.learning_rate=1e39", "stage.retrieval.schedule=constant"]
         words = ["stage 'retrieval'", "step 1", "lower learning_rate"]

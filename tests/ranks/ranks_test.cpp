@@ -142,9 +142,13 @@ INSTANTIATE_TEST_SUITE_P(Types, RankTraining,
 
 // Each rank also trains the same alone, without the others.
 TEST_P(RankTraining, IsThatOfOneRank) {
+  recipe_.evaluations = {{.name = "held_out", .files = recipe_.data[0].files, .query_prompt = "find: "}};
   Embedder alone = model(), part = model();
   std::vector<double> losses, losses_alone;
-  train(alone, recipe_, {.on_step = [&](const StepReport& step) { losses_alone.push_back(step.loss); }});
+  std::vector<EvaluationReport> measured, measured_alone;
+  train(alone, recipe_,
+        {.on_step = [&](const StepReport& step) { losses_alone.push_back(step.loss); },
+         .on_evaluation = [&](const EvaluationReport& report) { measured_alone.push_back(report); }});
   recipe_.stages[0].micro_batch_tokens = 40 + 10 * world->rank();
   train(part, recipe_,
         {.on_step =
@@ -152,7 +156,12 @@ TEST_P(RankTraining, IsThatOfOneRank) {
                losses.push_back(step.loss);
                EXPECT_EQ(step.micro_batch_tokens, step.stage == "first" ? 40 : 64);
              },
+         .on_evaluation = [&](const EvaluationReport& report) { measured.push_back(report); },
          .world = world});
+  ASSERT_EQ(measured.size(), measured_alone.size());
+  for (size_t i = 0; i < measured.size(); ++i)
+    for (size_t m = 0; m < measured[i].sets[0].metrics.size(); ++m)
+      EXPECT_NEAR(measured[i].sets[0].metrics[m].second, measured_alone[i].sets[0].metrics[m].second, 1e-5);
   ASSERT_EQ(losses.size(), losses_alone.size());
   for (size_t i = 0; i < losses.size(); ++i) EXPECT_NEAR(losses[i], losses_alone[i], tolerance_ * losses[i]);
   EXPECT_LT(largest_relative_difference(alone, part), tolerance_);
