@@ -162,10 +162,13 @@ std::string resume_command(const Options& options) {
 }
 
 std::string what_is_trained(const Recipe& recipe, const Embedder& model, const World& world) {
-  return fmt::format("from {}: {}, {}, pooling {}, {} ids at most, {}{}",
+  std::string adapter;
+  if (!model.adapters.empty() && !model.adapters.back().merged)
+    adapter = fmt::format(", an adapter of rank {} alone", model.adapters.back().config.rank);
+  return fmt::format("from {}: {}, {}, pooling {}, {} ids at most, {}{}{}",
                      recipe.new_model ? "random weights" : recipe.model.string(),
                      model.transformer.config.family, name_of(model.transformer.config.attention),
-                     name_of(model.pooling), model.rule.max_length, name_of(model.dtype()),
+                     name_of(model.pooling), model.rule.max_length, name_of(model.dtype()), adapter,
                      world.size() > 1 ? fmt::format(", {} ranks", world.size()) : "");
 }
 
@@ -315,7 +318,7 @@ int run_rank(const Options& options, World& world) {
     return interrupted_status();
   }
   const std::optional<fs::path> best = best_model(places->checkpoints);
-  if (!best || !recipe->output_best) model.save(places->output, recipe->dtype);
+  if (!best || !recipe->output_best) save_output(model, *recipe, places->output, recipe->dtype);
   if (best) rename_and_flush(*best, recipe->output_best ? places->output : places->best);
   remove_checkpoints(places->checkpoints);
 
@@ -367,7 +370,8 @@ Paths in a recipe count from the recipe's folder, those of --set too. A --set of
 Writes the recipe's output folder when training is done, and beside it <output>.log.jsonl (a line a step
 and a line an evaluation), <output>.loss.svg (the training curve) and, where the recipe names a `best`, the
 model that was best as <output>.best. While training, <output>.checkpoint/step-N/ is the newest checkpoint,
-its model/ a model folder for every command. Ctrl-C finishes the step, writes one and exits 130.
+its model/ a model folder for every command (where an adapter alone is trained, what --resume needs).
+Ctrl-C finishes the step, writes one and exits 130.
 
 Examples:
   decovec train recipe.toml

@@ -26,11 +26,6 @@ constexpr const char* kPickled = "adapter_model.bin";  // of old versions
 constexpr std::array kAdapterParts = {"lora_A", "lora_B", "lora_embedding_A", "lora_embedding_B",
                                       "lora_magnitude_vector"};
 
-// Absolute, and the same for "a/b" and "a/b/".
-fs::path plain_path(const fs::path& folder) {
-  return fs::absolute(folder / "").lexically_normal().parent_path();
-}
-
 std::string path_list(const std::vector<fs::path>& paths) {
   std::string list;
   for (const fs::path& path : paths) list += (list.empty() ? "" : " on ") + path.string();
@@ -175,13 +170,6 @@ class AdapterFile {
   int64_t taken_ = 0;  // bytes
 };
 
-// Whether the adapter's file must hold the base's parameter too.
-bool must_be_stored(const AdapterConfig& config, const std::string& path, bool targeted) {
-  if (is_saved_whole(config, path)) return true;
-  return path.ends_with(".bias") &&
-         (config.bias == AdapterBias::all || (config.bias == AdapterBias::lora_only && targeted));
-}
-
 Adapter load_adapter(const fs::path& folder, Transformer& transformer) {
   Adapter adapter{.folder = plain_path(folder), .config = read_adapter_config(folder), .merged = false};
   refuse_other_family(folder, transformer.config.family);
@@ -220,7 +208,7 @@ Adapter load_adapter(const fs::path& folder, Transformer& transformer) {
     const std::string stored = of_target ? folder::base_layer(path) : path;
     // PEFT stores the embedding where it is a target, or has rows that its base had not.
     const bool may_be_stored = parameter.holder.is_same(transformer.embedding);
-    if (must_be_stored(adapter.config, path, of_target) || (may_be_stored && file.has(stored))) {
+    if (replaces(adapter.config, path, of_target) || (may_be_stored && file.has(stored))) {
       replaced.emplace_back(parameter, file.take(stored, parameter.shape()));
       adapter.replaced.push_back(parameter.name);
     }
@@ -231,6 +219,16 @@ Adapter load_adapter(const fs::path& folder, Transformer& transformer) {
 }
 
 }  // namespace
+
+fs::path plain_path(const fs::path& folder) {
+  return fs::absolute(folder / "").lexically_normal().parent_path();
+}
+
+bool replaces(const AdapterConfig& config, const std::string& path, bool targeted) {
+  if (is_saved_whole(config, path)) return true;
+  return path.ends_with(".bias") &&
+         (config.bias == AdapterBias::all || (config.bias == AdapterBias::lora_only && targeted));
+}
 
 ModelParts find_parts(const fs::path& folder, const fs::path& base, const std::vector<fs::path>& adapters) {
   ModelParts parts = follow_bases(folder, base, {});
@@ -245,13 +243,13 @@ ModelParts find_parts(const fs::path& folder, const fs::path& base, const std::v
   return parts;
 }
 
-void load_adapters(Embedder& model, const fs::path& weights, const std::vector<fs::path>& folders) {
+void load_adapters(Embedder& model, const std::vector<fs::path>& folders) {
   for (const fs::path& folder : folders) {
     model.merge_adapters();
     if (!file_exists(folder / folder::kAdapterConfig))
       fail("{}: expected an adapter folder with {}, found none", folder.string(), folder::kAdapterConfig);
     model.adapters.push_back(load_adapter(folder, model.transformer));
-    model.adapters.back().config.base = plain_path(weights);
+    model.adapters.back().config.base = model.base;
   }
 }
 

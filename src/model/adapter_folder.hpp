@@ -24,11 +24,17 @@ struct ModelParts {
 ModelParts find_parts(const std::filesystem::path& folder, const std::filesystem::path& base,
                       const std::vector<std::filesystem::path>& adapters);
 
-/// Adds the adapters of the folders to a model whose weights come from `weights`, one after the other; all
-/// but the last are merged. Throws std::runtime_error that names file and tensor for tensors that are
-/// missing, unexpected or of another shape.
-void load_adapters(Embedder& model, const std::filesystem::path& weights,
-                   const std::vector<std::filesystem::path>& folders);
+/// Absolute, and the same for "a/b" and "a/b/".
+std::filesystem::path plain_path(const std::filesystem::path& folder);
+
+/// Adds the adapters of the folders to a model, one after the other; all but the last are merged. Throws
+/// std::runtime_error that names file and tensor for tensors that are missing, unexpected or of another
+/// shape.
+void load_adapters(Embedder& model, const std::vector<std::filesystem::path>& folders);
+
+/// Whether an adapter changes the base's parameter of this path too, rather than stand beside it: a module
+/// that is saved whole, or a bias, of a module that the adapter targets or of another.
+bool replaces(const AdapterConfig& config, const std::string& parameter_path, bool targeted);
 
 /// The adapter that is not merged; null where there is none.
 const Adapter* unmerged_adapter(const Embedder& model);

@@ -37,6 +37,8 @@ void save_adapter_config(const Embedder& model, const fs::path& folder, at::Scal
     reject("Embedder::save: an adapter folder has no place for the latent attention; {}", kMerge);
   if (model.adapters.size() > 1)
     reject("Embedder::save: no folder holds the base with the adapters merged before; {}", kMerge);
+  if (adapter.config.base.empty())
+    reject("Embedder::save: no folder holds the base of the adapter; {}", kMerge);
   if (adapter.config.base == adapter.folder)
     reject("Embedder::save: the base's folder {} holds the adapter too, and would apply it twice; {}",
            adapter.config.base, kMerge);

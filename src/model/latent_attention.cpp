@@ -50,10 +50,8 @@ LatentAttention empty_latent_attention(const LatentAttentionConfig& config, int6
 void initialise(LatentAttention& block, RandomKey key) {
   const auto linear_layer = [&](const char* name, at::Tensor weight, at::Tensor bias) {
     const double bound = 1.0 / std::sqrt(static_cast<double>(weight.size(1)));
-    // Uniform draws through the normals' keyed stream: the distribution function maps one to the other.
     const auto uniform = [&](const char* part, const std::vector<int64_t>& shape) {
-      const at::Tensor normal = random_normal(key.with(name).with(part), shape, 1.0);
-      return at::erf(normal / std::sqrt(2.0)) * bound;
+      return random_uniform(key.with(name).with(part), shape, bound);
     };
     weight.copy_(uniform("weight", weight.sizes().vec()));
     if (bias.defined()) bias.copy_(uniform("bias", bias.sizes().vec()));

@@ -71,6 +71,7 @@ Embedder Embedder::load(const fs::path& folder, const LoadOptions& options) {
     model.default_prompt = std::move(facts.default_prompt);
     model.similarity_fn = std::move(facts.similarity_fn);
     model.layout = facts.layout;
+    model.base = plain_path(facts.parts.weights);
     model.transformer.config = facts.config;
     check_heads(model, folder);
     if (model.tokenizer->size() > facts.config.vocab_size) {
@@ -119,7 +120,7 @@ Embedder Embedder::load(const fs::path& folder, const LoadOptions& options) {
       }
     }
     refuse_unexpected(files, loaded);
-    load_adapters(model, facts.parts.weights, facts.parts.adapters);
+    load_adapters(model, facts.parts.adapters);
     if (options.merge_adapters) model.merge_adapters();
     return model;
   });

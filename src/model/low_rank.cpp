@@ -35,13 +35,12 @@ void put(const at::Tensor& weight, const at::Tensor& values) {
              : "not finite; check the adapter's 'lora_alpha' and the weights of both");
 }
 
-// The columns `out` of x W^T + bias for an adapter's rows W of the weight, changed; `change` is x a^T b^T
-// scale.
-at::Tensor changed(const at::Tensor& out, const at::Tensor& change, const at::Tensor& weight,
-                   const at::Tensor& bias, const LowRank& adapter) {
+// The columns `out` of x W^T + bias for an adapter's rows W of the weight, changed; `product` is x W^T, of
+// use to DoRA, and `change` x a^T b^T scale.
+at::Tensor changed(const at::Tensor& out, const at::Tensor& product, const at::Tensor& change,
+                   const at::Tensor& weight, const LowRank& adapter) {
   if (!adapter.magnitude.defined()) return (out + change).to(out.scalar_type());
   const at::Tensor factor = adapter.magnitude / row_factors(weight, adapter);
-  const at::Tensor product = bias.defined() ? out - bias.to(out.scalar_type()) : out;
   return (out + (factor - 1) * product + factor * change).to(out.scalar_type());
 }
 
@@ -51,7 +50,7 @@ at::Tensor change_of(const at::Tensor& through_a, const LowRank& adapter) {
 
 }  // namespace
 
-at::Tensor project(const at::Tensor& x, const Linear& linear) {
+at::Tensor project(const at::Tensor& x, const Linear& linear, const DropoutPlace& dropout) {
   const at::Tensor out = project(x, linear.weight, linear.bias);
   if (linear.adapters.empty()) return out;
   std::vector<at::Tensor> parts;
@@ -61,12 +60,19 @@ at::Tensor project(const at::Tensor& x, const Linear& linear) {
   };
   for (const LowRank& adapter : linear.adapters) {
     const int64_t rows = adapter.b.size(0);
-    const auto own = [&](const at::Tensor& of, int64_t dimension) {
-      return of.defined() ? of.narrow(dimension, adapter.row, rows) : of;
-    };
+    const at::Tensor own_out = out.narrow(1, adapter.row, rows);
+    const at::Tensor weight = linear.weight.narrow(0, adapter.row, rows);
     keep_until(adapter.row);
-    const at::Tensor change = change_of(project(x.to(adapter.a.scalar_type()), adapter.a), adapter);
-    parts.push_back(changed(own(out, 1), change, own(linear.weight, 0), own(linear.bias, 0), adapter));
+    const at::Tensor input =
+        drop(x.to(adapter.a.scalar_type()), dropout.with(static_cast<uint64_t>(adapter.row)));
+    const auto product = [&] {
+      if (!adapter.magnitude.defined()) return at::Tensor();
+      if (dropout.rate > 0) return project(input, weight);
+      if (!linear.bias.defined()) return own_out;
+      return own_out - linear.bias.narrow(0, adapter.row, rows).to(out.scalar_type());
+    };
+    const at::Tensor change = change_of(project(input, adapter.a), adapter);
+    parts.push_back(changed(own_out, product(), change, weight, adapter));
     done = adapter.row + rows;
   }
   keep_until(out.size(1));
@@ -78,7 +84,7 @@ at::Tensor look_up(const at::Tensor& embedding, const std::optional<LowRank>& ad
   const at::Tensor rows = at::embedding(embedding, ids).to(dtype);
   if (!adapter) return rows;
   const at::Tensor change = change_of(at::embedding(adapter->a.t(), ids), *adapter);
-  return changed(rows, change, embedding.t(), {}, *adapter);
+  return changed(rows, rows, change, embedding.t(), *adapter);
 }
 
 void merge_adapters(Transformer& transformer) {

@@ -6,12 +6,14 @@
 #include <ATen/core/Tensor.h>
 
 #include "decovec/model/transformer.hpp"
+#include "model/dropout.hpp"
 
 namespace decovec {
 
 /// x [n, in] to [n, out]: x weight^T + bias, with the adapters' changes. An adapter computes in the dtype of
-/// its own tensors, as PEFT's do. A row of the result does not depend on the number of rows.
-at::Tensor project(const at::Tensor& x, const Linear& linear);
+/// its own tensors, as PEFT's do, and with dropout of its input (DoRA also scales the base's product of that
+/// input, as PEFT's does). A row of the result does not depend on the number of rows.
+at::Tensor project(const at::Tensor& x, const Linear& linear, const DropoutPlace& dropout = {});
 
 /// Rows of the embedding [T, H] in `dtype`, with the change of an adapter whose weight is the embedding's
 /// transpose [H, V].

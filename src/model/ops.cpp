@@ -58,6 +58,11 @@ at::Tensor gated(ActivationFunction activation, const at::Tensor& gate, const at
   return result;
 }
 
+// Through the normals' keyed stream: the distribution function maps one to the other.
+at::Tensor random_uniform(RandomKey key, const std::vector<int64_t>& shape, double bound) {
+  return at::erf(random_normal(key, shape, 1.0) / std::sqrt(2.0)) * bound;
+}
+
 at::Tensor layer_norm(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, double epsilon) {
   return at::layer_norm(x, {x.size(-1)}, weight.to(x.scalar_type()), bias.to(x.scalar_type()), epsilon);
 }

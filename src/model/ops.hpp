@@ -2,6 +2,8 @@
 #pragma once
 #include <ATen/core/Tensor.h>
 
+#include "decovec/world/random.hpp"
+
 namespace decovec {
 
 /// The dtype a model of these weights computes in: float32 for float16 weights on a CPU, whose float16
@@ -22,6 +24,9 @@ using ActivationFunction = at::Tensor (*)(const at::Tensor&);
 /// activation(gate) * up, element by element, for [n, I] each, in one pass over rows. Without a graph, a row
 /// of the result does not depend on the number of rows or threads.
 at::Tensor gated(ActivationFunction activation, const at::Tensor& gate, const at::Tensor& up);
+
+/// float32 tensor on the CPU of independent draws from -bound to bound.
+at::Tensor random_uniform(RandomKey key, const std::vector<int64_t>& shape, double bound);
 
 /// LayerNorm over the last dimension with the weights in x's dtype.
 at::Tensor layer_norm(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, double epsilon);

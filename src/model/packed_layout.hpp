@@ -6,6 +6,7 @@
 
 #include "decovec/model/model_config.hpp"
 #include "decovec/model/token_batch.hpp"
+#include "model/dropout.hpp"
 
 namespace decovec {
 
@@ -25,6 +26,7 @@ struct PackedLayout {
   RotaryTable rotary;          ///< of ModelConfig::rope
   RotaryTable sliding_rotary;  ///< of the layers with a window
   at::Tensor cu_seqlens;       ///< [B + 1] int32 on the device
+  TokenDropout dropout;        ///< none but in training
 };
 
 PackedLayout lay_out(const TokenBatch& batch, const ModelConfig& config, at::ScalarType compute_dtype);

@@ -32,7 +32,9 @@ at::Tensor self_attention(const at::Tensor& x, const TransformerLayer& layer, in
   const int64_t tokens = x.size(0), heads = config.heads, kv_heads = config.kv_heads;
   const std::optional<int64_t> window = window_of(config, index);
   const RotaryTable& table = window ? layout.sliding_rotary : layout.rotary;
-  const at::Tensor qkv = project(x, layer.qkv).view({tokens, heads + 2 * kv_heads, config.head_dim});
+  const auto dropout = [&](const char* linear) { return layout.dropout.adapter_input(index, linear); };
+  const at::Tensor qkv =
+      project(x, layer.qkv, dropout("qkv")).view({tokens, heads + 2 * kv_heads, config.head_dim});
   at::Tensor qk = qkv.narrow(1, 0, heads + kv_heads);
   if (config.qk_norm) {
     qk = at::cat({norm(qk.narrow(1, 0, heads), layer.q_norm, config),
@@ -47,7 +49,8 @@ at::Tensor self_attention(const at::Tensor& x, const TransformerLayer& layer, in
                                     .window = window,
                                     .scale = 1 / std::sqrt(scalar),
                                     .soft_cap = config.soft_cap});
-  return project(out.reshape({tokens, heads * config.head_dim}), layer.attention_out);
+  return project(out.reshape({tokens, heads * config.head_dim}), layer.attention_out,
+                 dropout("attention_out"));
 }
 
 ActivationFunction function_of(Activation activation) {
@@ -64,11 +67,13 @@ ActivationFunction function_of(Activation activation) {
   return nullptr;
 }
 
-at::Tensor feed_forward(const at::Tensor& x, const TransformerLayer& layer, const ModelConfig& config) {
-  const at::Tensor gate_up = project(x, layer.gate_up);
+at::Tensor feed_forward(const at::Tensor& x, const TransformerLayer& layer, int64_t index,
+                        const PackedLayout& layout, const ModelConfig& config) {
+  const auto dropout = [&](const char* linear) { return layout.dropout.adapter_input(index, linear); };
+  const at::Tensor gate_up = project(x, layer.gate_up, dropout("gate_up"));
   const at::Tensor gate = gate_up.narrow(1, 0, config.intermediate_size);
   const at::Tensor up = gate_up.narrow(1, config.intermediate_size, config.intermediate_size);
-  return project(gated(function_of(config.activation), gate, up), layer.down);
+  return project(gated(function_of(config.activation), gate, up), layer.down, dropout("down"));
 }
 
 void add_adapter(std::vector<Parameter>& list, const LowRank& adapter, const std::string& a,
@@ -124,10 +129,10 @@ at::Tensor run_layer(const at::Tensor& hidden, const TransformerLayer& layer, in
   at::Tensor change =
       self_attention(norm(hidden, layer.attention_norm, config), layer, index, layout, config);
   if (config.post_norms) change = norm(change, layer.attention_post_norm, config);
-  const at::Tensor attended = hidden + change;
-  change = feed_forward(norm(attended, layer.mlp_norm, config), layer, config);
+  const at::Tensor attended = hidden + drop(change, layout.dropout.hidden(index, "attention"));
+  change = feed_forward(norm(attended, layer.mlp_norm, config), layer, index, layout, config);
   if (config.post_norms) change = norm(change, layer.mlp_post_norm, config);
-  return attended + change;
+  return attended + drop(change, layout.dropout.hidden(index, "feed_forward"));
 }
 
 Transformer empty_transformer(const ModelConfig& config, at::ScalarType dtype, at::Device device) {
@@ -193,7 +198,8 @@ at::Tensor forward(const Transformer& transformer, const TokenBatch& batch, cons
     validate(batch);
     const ModelConfig& config = transformer.config;
     const at::ScalarType dtype = compute_dtype(transformer.embedding);
-    const auto layout = std::make_shared<const PackedLayout>(lay_out(batch, config, dtype));
+    const auto layout = std::make_shared<PackedLayout>(lay_out(batch, config, dtype));
+    layout->dropout = TokenDropout(options.dropout, batch);
     at::Tensor hidden = look_up(transformer.embedding, transformer.embedding_adapter, batch.ids, dtype);
     if (config.scale_embeddings) {
       const double scale = std::sqrt(static_cast<double>(config.hidden_size));

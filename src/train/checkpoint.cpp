@@ -13,6 +13,7 @@
 #include "io/safetensors_write.hpp"
 #include "train/fault.hpp"
 #include "train/fingerprint.hpp"
+#include "train/outputs.hpp"
 #include "world/ranks.hpp"
 
 namespace decovec {
@@ -25,6 +26,7 @@ constexpr const char* kCounters = "training.json";
 constexpr const char* kState = "optimizer.safetensors";
 constexpr const char* kModel = "model";
 constexpr const char* kBestPrefix = "best-";
+constexpr const char* kTrained = "trained.safetensors";  // instead of the model, where a part is trained
 
 /// N of "step-N", or of another prefix; nothing for other names.
 std::optional<int64_t> step_of(const fs::path& folder, const std::string& prefix = "step-") {
@@ -60,9 +62,9 @@ std::vector<fs::path> best_folders(const fs::path& checkpoints) {
   return found;
 }
 
-void save_best(const fs::path& folder, const Embedder& model, at::ScalarType dtype) {
+void save_best(const fs::path& folder, const Embedder& model, const Recipe& recipe) {
   if (fs::exists(folder)) remove_whole(folder);  // of a run that was killed before its checkpoint told of it
-  model.save(folder, dtype);
+  save_output(model, recipe, folder, recipe.dtype);
 }
 
 std::optional<BestEvaluation> read_best(const JsonObject& counters, const fs::path& checkpoints) {
@@ -83,7 +85,14 @@ std::pair<std::string, std::string> place_of(const std::string& name) {
   return {name.substr(0, slash), name.substr(slash + 1)};
 }
 
-void restore_weights(const fs::path& folder, const Weights& weights) {
+std::vector<NamedTensor> named_weights(const Weights& weights) {
+  std::vector<NamedTensor> tensors;
+  for (const Parameter& parameter : weights.parameters)
+    tensors.push_back({parameter.name, parameter.value()});
+  return tensors;
+}
+
+void restore_model(const fs::path& folder, const Weights& weights) {
   std::map<std::string, std::vector<NamedTensor>> by_folder;
   for (const Parameter& parameter : weights.parameters) {
     const auto [below, name] = place_of(parameter.name);
@@ -130,15 +139,19 @@ std::optional<fs::path> best_model(const fs::path& checkpoints) {
 
 void save_checkpoint(const fs::path& checkpoints, const Embedder& model, const Weights& weights,
                      const OptimizerState& optimizer, const Progress& progress, const OrderedJson& print,
-                     World& world, at::ScalarType dtype) {
+                     World& world, const Recipe& recipe) {
   const fs::path best = progress.best ? best_folder(checkpoints, progress.best->total_step) : fs::path();
   std::optional<StagedFolder> staged;
   std::optional<SafetensorsWriter> state;
   const std::vector<NamedState> named = named_state(weights, optimizer);
   on_first_rank(world, [&] {
-    if (progress.best && progress.best->total_step == progress.total_step) save_best(best, model, dtype);
+    if (progress.best && progress.best->total_step == progress.total_step) save_best(best, model, recipe);
     staged.emplace(checkpoints / fmt::format("step-{}", progress.total_step));
-    model.save(staged->path() / kModel);
+    if (weights.parameters.size() == model.parameters().size()) {
+      model.save(staged->path() / kModel);
+    } else {
+      write_safetensors(staged->path() / kTrained, named_weights(weights));
+    }
     std::vector<NamedTensor> described;
     for (const NamedState& part : named) described.push_back(part.described(weights));
     state.emplace(staged->path() / kState, described);
@@ -197,7 +210,11 @@ Progress load_checkpoint(const fs::path& checkpoint, const Recipe& recipe, const
                                       progress.step * stage.batch_size);
   progress.best = read_best(counters, checkpoint.parent_path());
   optimizer = {.kind = stage.optimizer, .steps = progress.step};
-  restore_weights(checkpointed_model(checkpoint), weights);
+  if (fs::exists(checkpoint / kTrained)) {
+    restore_tensors(named_weights(weights), TensorFiles::open(checkpoint / kTrained));
+  } else {
+    restore_model(checkpointed_model(checkpoint), weights);
+  }
   restore_state(weights, optimizer, TensorFiles::open(checkpoint / kState), world);
   on_all_ranks(world, [&] {
     if (const std::string broken = broken_weight(weights, optimizer); !broken.empty())

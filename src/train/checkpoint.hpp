@@ -1,5 +1,6 @@
-// What an interrupted run needs to go on bit for bit: a folder step-N/ with the model, the optimizer's state
-// and float32 masters, the sampler's positions, counters, and what the run was.
+// What an interrupted run needs to go on bit for bit: a folder step-N/ with the model, or where a part of it
+// is trained that part, the optimizer's state and float32 masters, the sampler's positions, counters, and
+// what the run was.
 #pragma once
 #include <cstdint>
 #include <filesystem>
@@ -41,11 +42,11 @@ std::optional<std::filesystem::path> best_model(const std::filesystem::path& che
 
 /// Writes step-N whole, N = progress.total_step, then removes the other checkpoints of the folder. All ranks
 /// call it: rank 0 writes, and gets the state of the others tensor by tensor. `fingerprint` is rank 0's.
-/// Where this step's evaluation is the best, `model` is also saved as best-N, before it and in `dtype`: so a
-/// run that is killed in between finds the best that its checkpoint tells of.
+/// Where this step's evaluation is the best, `model` is also saved as best-N, before it and as the recipe
+/// wants its output: so a run that is killed in between finds the best that its checkpoint tells of.
 void save_checkpoint(const std::filesystem::path& checkpoints, const Embedder& model, const Weights& weights,
                      const OptimizerState& optimizer, const Progress& progress,
-                     const OrderedJson& fingerprint, World& world, at::ScalarType dtype);
+                     const OrderedJson& fingerprint, World& world, const Recipe& recipe);
 
 /// Throws std::runtime_error that names the first difference where a checkpoint is another run's, and where
 /// another version wrote it.

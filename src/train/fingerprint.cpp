@@ -9,7 +9,10 @@
 #include "decovec/world/random.hpp"
 #include "io/error.hpp"
 #include "io/file.hpp"
-#include "model/save.hpp"
+#include "model/adapter_config.hpp"
+#include "model/adapter_folder.hpp"
+#include "model/folder.hpp"
+#include "train/outputs.hpp"
 
 namespace decovec {
 namespace {
@@ -97,6 +100,12 @@ OrderedJson fingerprint(const Recipe& recipe, const std::map<std::string, Datase
     print["best"] = recipe.best;
     print["evaluate_every"] = recipe.evaluate_every;
   }
+  print["adapter"] = nullptr;
+  if (const Adapter* adapter = unmerged_adapter(model)) {
+    print["adapter"] = write_adapter_config(adapter->config);
+    print["adapter"].erase("base_model_name_or_path");
+    print["merge_output"] = recipe.merge_output;
+  }
   for (const StageRecipe& stage : recipe.stages) {
     OrderedJson losses = OrderedJson::array();
     for (const LossRecipe& loss : stage.losses)
@@ -110,6 +119,8 @@ OrderedJson fingerprint(const Recipe& recipe, const std::map<std::string, Datase
                                   {"steps", stage.steps},
                                   {"optimizer", stage.optimizer == Optimizer::adamw ? "adamw" : "sgd"},
                                   {"learning_rate", stage.learning_rate},
+                                  {"layer_decay", stage.layer_decay},
+                                  {"hidden_dropout", stage.hidden_dropout},
                                   {"warmup_steps", stage.warmup_steps},
                                   {"schedule", schedule_name(stage.schedule)},
                                   {"weight_decay", stage.weight_decay},
@@ -134,9 +145,11 @@ OrderedJson fingerprint(const Recipe& recipe, const std::map<std::string, Datase
   return print;
 }
 
-OrderedJson fingerprint_of_files(const Embedder& model, const fs::path& scratch) {
-  save_all_but_weights(model, scratch, model.dtype());
-  return files_below(scratch);
+OrderedJson fingerprint_of_files(const Embedder& model, const Recipe& recipe, const fs::path& scratch) {
+  save_output_settings(model, recipe, scratch);
+  OrderedJson files = files_below(scratch);
+  files.erase(folder::kAdapterConfig);  // told by `adapter`; it says where the base lies, which may change
+  return files;
 }
 
 std::string difference(const Json& expected, const OrderedJson& run, const ComparedRuns& names,

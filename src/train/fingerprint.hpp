@@ -19,7 +19,8 @@ OrderedJson fingerprint(const Recipe& recipe, const std::map<std::string, Datase
 
 /// Every file that the model is saved with but the weights: small JSON as it is, others by a hash. `scratch`
 /// is a folder for these files, which stay there.
-OrderedJson fingerprint_of_files(const Embedder& model, const std::filesystem::path& scratch);
+OrderedJson fingerprint_of_files(const Embedder& model, const Recipe& recipe,
+                                 const std::filesystem::path& scratch);
 
 /// What the two sides of a difference are called.
 struct ComparedRuns {

@@ -146,7 +146,7 @@ CachedLoss accumulate_gradient(const StepBatch& batch, const EmbedFunction& embe
     last = at::Tensor();
     for (size_t b = 0; b < micro_batches.size(); ++b) {
       at::AutoGradMode graph(b + 1 == micro_batches.size());
-      const at::Tensor part = embed(micro_batches[b].batch);
+      const at::Tensor part = embed(micro_batches[b]);
       if (b + 1 == micro_batches.size()) last = part;
       const at::Tensor values = part.detach().to(wide(part));
       if (!embeddings.defined()) embeddings = at::empty({count, values.size(1)}, values.options());
@@ -186,7 +186,7 @@ CachedLoss accumulate_gradient(const StepBatch& batch, const EmbedFunction& embe
     at::AutoGradMode with_graph(true);
     for (size_t b = micro_batches.size(); b-- > 0;) {
       const at::Tensor part = std::exchange(last, {});
-      const at::Tensor with_path = part.defined() ? part : embed(micro_batches[b].batch);
+      const at::Tensor with_path = part.defined() ? part : embed(micro_batches[b]);
       with_path.to(wide(with_path)).backward(result.gradients.index_select(0, places(micro_batches[b])));
       sum.take();
     }

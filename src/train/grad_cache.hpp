@@ -37,8 +37,9 @@ struct OutOfMemory : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-/// Packed tokens to embeddings [B, D], with a graph where gradients are enabled.
-using EmbedFunction = std::function<at::Tensor(const TokenBatch&)>;
+/// Some of the step's sequences to embeddings [B, D], with a graph where gradients are enabled; the same at
+/// each call.
+using EmbedFunction = std::function<at::Tensor(const PackedBatch&)>;
 /// Some rows' share of a loss of the global batch.
 using LossFunction = std::function<at::Tensor(const Embeddings&, FilterCounts*)>;
 

@@ -8,7 +8,9 @@
 #include <ATen/ATen.h>
 
 #include "io/error.hpp"
+#include "model/adapter_folder.hpp"
 #include "train/grad_cache.hpp"
+#include "train/weights.hpp"
 #include "world/memory.hpp"
 #include "world/ranks.hpp"
 
@@ -117,8 +119,10 @@ std::vector<MemoryPlan> plan_memory(const Embedder& model, const Recipe& recipe,
                       .longest = model.rule.max_length,
                       .ranks = ranks.size()};
     if (model.latents) facts.latents = model.latents->config;
-    for (const Parameter& parameter : model.parameters()) facts.weights += parameter.value().numel();
-    facts.trained = facts.weights;
+    Embedder trained = model;  // as train() begins with it
+    if (recipe.lora && unmerged_adapter(model) == nullptr) trained.add_adapter(*recipe.lora, recipe.seed);
+    for (const Parameter& parameter : trained.parameters()) facts.weights += parameter.value().numel();
+    for (const Parameter& parameter : trained_parameters(trained)) facts.trained += parameter.value().numel();
     if (const std::optional<int64_t> free = free_memory(model.device())) {
       int64_t sharing = 1;
       if (model.device().is_cpu()) {

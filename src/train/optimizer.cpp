@@ -39,6 +39,24 @@ double global_norm(const std::vector<at::Tensor>& gradients, World& world) {
 
 double clip_scale(double norm, double clip) { return clip > 0 ? std::min(1.0, clip / (norm + 1e-6)) : 1.0; }
 
+std::vector<double> rate_scales(const Weights& weights, const Embedder& model, double layer_decay) {
+  if (layer_decay == 1) return {};
+  std::vector<double> scales(weights.holders.size());
+  const int64_t layers = model.transformer.config.layers;
+  for (size_t p = 0; p < weights.parameters.size(); ++p) {
+    const std::string& name = weights.parameters[p].name;
+    constexpr std::string_view kLayers = "layers.";
+    int64_t above = 0;
+    if (name.find("embed_tokens") != name.npos) {
+      above = layers + 1;
+    } else if (const size_t at = name.find(kLayers); at != name.npos) {
+      above = layers - std::stoll(name.substr(at + kLayers.size()));
+    }
+    scales[weights.holder_of[p]] = std::pow(layer_decay, static_cast<double>(above));
+  }
+  return scales;
+}
+
 void update(const Weights& weights, std::vector<at::Tensor>& gradients, OptimizerState& state,
             const UpdateOptions& options, World& world) {
   at::NoGradGuard no_grad;
@@ -51,15 +69,16 @@ void update(const Weights& weights, std::vector<at::Tensor>& gradients, Optimize
     if (master.numel() == 0) continue;
     if (options.gradient_scale != 1) gradient.mul_(options.gradient_scale);
     const double decay = weights.holders[i].dim() >= 2 ? options.weight_decay : 0;
+    const double rate = options.learning_rate * (options.rate_scales.empty() ? 1 : options.rate_scales[i]);
     if (state.kind == Optimizer::adamw) {
       const at::Tensor count =
           at::full({}, static_cast<double>(state.steps), master.options().dtype(at::kFloat));
-      at::_fused_adamw_({master}, {gradient}, {state.exp_avg[i]}, {state.exp_avg_sq[i]}, {}, {count},
-                        options.learning_rate, kBeta1, kBeta2, decay, kEpsilon, /*amsgrad=*/false,
+      at::_fused_adamw_({master}, {gradient}, {state.exp_avg[i]}, {state.exp_avg_sq[i]}, {}, {count}, rate,
+                        kBeta1, kBeta2, decay, kEpsilon, /*amsgrad=*/false,
                         /*maximize=*/false);
     } else {
-      if (decay != 0) master.mul_(1 - options.learning_rate * decay);
-      master.add_(gradient, -options.learning_rate);
+      if (decay != 0) master.mul_(1 - rate * decay);
+      master.add_(gradient, -rate);
     }
     if (has_master(weights.holders[i])) at::Tensor(own[i]).copy_(master);
   }

@@ -27,9 +27,13 @@ double clip_scale(double norm, double clip);
 
 struct UpdateOptions {
   double learning_rate = 0;
-  double weight_decay = 0;    ///< of holders with two dimensions or more
-  double gradient_scale = 1;  ///< see clip_scale
+  std::vector<double> rate_scales = {};  ///< [holders], of the rate; empty: 1
+  double weight_decay = 0;               ///< of holders with two dimensions or more
+  double gradient_scale = 1;             ///< see clip_scale
 };
+
+/// What StageRecipe::layer_decay makes of each holder's rate; empty where it is 1.
+std::vector<double> rate_scales(const Weights& weights, const Embedder& model, double layer_decay);
 
 /// One step: AdamW (torch.optim.AdamW with betas 0.9, 0.999, eps 1e-8; Loshchilov, Hutter 2019,
 /// arXiv:1711.05101) or SGD without momentum. `gradients` is one a holder, of this rank's slice (see

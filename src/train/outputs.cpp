@@ -4,6 +4,8 @@
 
 #include "io/error.hpp"
 #include "io/mapped_file.hpp"
+#include "model/adapter_folder.hpp"
+#include "model/save.hpp"
 
 namespace decovec {
 namespace {
@@ -43,7 +45,22 @@ bool is_free(const fs::path& path) {
   return !fs::exists(status) || (fs::is_directory(status) && fs::is_empty(path));
 }
 
+void save_output(const Embedder& model, const Recipe& recipe, const fs::path& folder,
+                 std::optional<at::ScalarType> dtype) {
+  Embedder output = model;
+  if (recipe.merge_output) output.merge_adapters();
+  output.save(folder, unmerged_adapter(output) == nullptr ? dtype : std::nullopt);
+}
+
+void save_output_settings(const Embedder& model, const Recipe& recipe, const fs::path& folder) {
+  Embedder output = model;
+  if (recipe.merge_output)
+    for (Adapter& adapter : output.adapters) adapter.merged = true;
+  save_all_but_weights(output, folder, output.dtype());
+}
+
 bool holds_files_of(const fs::path& expected, const fs::path& folder) {
+  if (!fs::is_directory(expected)) return false;
   for (const fs::directory_entry& entry : fs::recursive_directory_iterator(expected)) {
     if (!entry.is_regular_file()) continue;
     const fs::path file = folder / entry.path().lexically_relative(expected);

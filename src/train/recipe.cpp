@@ -34,6 +34,7 @@ Recipe read_recipe(const toml::table& table, const fs::path& folder) {
   TomlFields root(table, "");
   Recipe recipe;
   read_model(root, recipe, folder);
+  read_starting_adapters(root, recipe, folder);
   root.path("output", recipe.output, folder);
   auto seed = static_cast<int64_t>(recipe.seed);
   root.integer("seed", seed, 0, max_integer);
@@ -44,6 +45,7 @@ Recipe read_recipe(const toml::table& table, const fs::path& folder) {
   root.text("best", recipe.best);
   root.flag("output_best", recipe.output_best);
   read_embedder(root, recipe);
+  read_lora(root, recipe);
 
   const std::vector<const toml::table*> data = tables(root, "data"), stages = tables(root, "stage"),
                                         evaluations = tables(root, "evaluation");

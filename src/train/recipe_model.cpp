@@ -1,4 +1,4 @@
-// model, [model.new] and [embedder] of a recipe.
+// model, [model.new], [embedder], adapters and [lora] of a recipe.
 #include "model/config_file.hpp"
 #include "train/recipe_tables.hpp"
 
@@ -66,6 +66,50 @@ void read_model(TomlFields& root, Recipe& recipe, const fs::path& folder) {
   fields.find("new");
   fields.finish();
   recipe.new_model = read_new_model(*new_model, folder);
+}
+
+void read_starting_adapters(TomlFields& root, Recipe& recipe, const fs::path& folder) {
+  root.path("base", recipe.base, folder);
+  std::vector<std::string> adapters;
+  root.texts("adapters", adapters);
+  for (const std::string& adapter : adapters)
+    recipe.adapters.push_back((folder / adapter).lexically_normal());
+  root.flag("merge_adapters", recipe.merge_adapters);
+  root.flag("merge_output", recipe.merge_output);
+  if (recipe.new_model && (!recipe.base.empty() || !recipe.adapters.empty() || !recipe.merge_adapters))
+    root.wrong(recipe.base.empty() ? recipe.adapters.empty() ? "merge_adapters" : "adapters" : "base",
+               "a model folder, rather than [model.new], that adapters belong to");
+}
+
+void read_lora(TomlFields& root, Recipe& recipe) {
+  root.table("lora", recipe.lora, [](TomlFields& fields, AdapterConfig& lora) {
+    // What most published embedders were tuned with, rather than PEFT's rank 8.
+    lora.rank = 16;
+    lora.alpha = 32;
+    lora.targets.pattern = "all-linear";
+    fields.integer("rank", lora.rank, 1, int64_t{1} << 20);
+    fields.positive("alpha", lora.alpha);
+    fields.share("dropout", lora.dropout);
+    for (const auto& [key, modules] : {std::pair("targets", &lora.targets), {"excluded", &lora.excluded}}) {
+      const toml::node* node = fields.find(key);
+      if (node == nullptr) continue;
+      *modules = {};
+      if (node->is_string()) {
+        fields.name(key, modules->pattern);
+      } else {
+        fields.texts(key, modules->names);
+      }
+    }
+    fields.integers("layers", lora.layers, 0);
+    fields.texts("modules_to_save", lora.modules_to_save);
+    fields.flag("rslora", lora.rslora);
+    fields.flag("dora", lora.dora);
+  });
+  if (recipe.lora && !recipe.merge_adapters)
+    root.wrong("lora",
+               "none beside merge_adapters = false, which trains the starting model's own adapter further");
+  if (recipe.lora && recipe.new_model && !recipe.merge_output)
+    root.wrong("lora", "merge_output = true beside [model.new], since no folder holds its weights");
 }
 
 void read_embedder(TomlFields& root, Recipe& recipe) {

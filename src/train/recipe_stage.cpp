@@ -1,5 +1,6 @@
 // [[stage]] of a recipe.
 #include <algorithm>
+#include <cmath>
 
 #include "train/loss_table.hpp"
 #include "train/recipe_tables.hpp"
@@ -54,6 +55,21 @@ std::vector<LossRecipe> read_losses(TomlFields& stage, const std::string& where,
   return losses;
 }
 
+void read_layer_decay(TomlFields& fields, double& decay) {
+  fields.positive("layer_decay", decay);
+  if (decay > 1) fields.wrong("layer_decay", "a number above 0, at most 1");
+}
+
+// The warm-up's length in steps, or as a share of the stage: as many steps as transformers makes of it.
+void read_warmup(TomlFields& fields, StageRecipe& stage) {
+  fields.integer("warmup_steps", stage.warmup_steps, 0);
+  double ratio = 0;
+  fields.share("warmup_ratio", ratio);
+  if (ratio == 0) return;
+  if (stage.warmup_steps > 0) fields.wrong("warmup_ratio", "none beside warmup_steps");
+  stage.warmup_steps = static_cast<int64_t>(std::ceil(static_cast<double>(stage.steps) * ratio));
+}
+
 }  // namespace
 
 StageRecipe read_stage(const toml::table& table, size_t index, const std::filesystem::path& folder,
@@ -71,10 +87,12 @@ StageRecipe read_stage(const toml::table& table, size_t index, const std::filesy
   fields.fraction("size_exponent", stage.size_exponent);
   fields.integer("micro_batch_tokens", stage.micro_batch_tokens, 1, kMaxMicroBatchTokens);
   fields.flag("gradient_checkpointing", stage.gradient_checkpointing);
+  fields.share("hidden_dropout", stage.hidden_dropout);
   fields.integer("steps", stage.steps, 1);
   fields.choice("optimizer", stage.optimizer, {{"adamw", Optimizer::adamw}, {"sgd", Optimizer::sgd}});
   fields.positive("learning_rate", stage.learning_rate);
-  fields.integer("warmup_steps", stage.warmup_steps, 0);
+  read_layer_decay(fields, stage.layer_decay);
+  read_warmup(fields, stage);
   fields.choice(
       "schedule", stage.schedule,
       {{"linear", Schedule::linear}, {"cosine", Schedule::cosine}, {"constant", Schedule::constant}});

@@ -29,5 +29,9 @@ std::vector<std::filesystem::path> read_files(TomlFields& fields, const std::fil
 void read_model(TomlFields& root, Recipe& recipe, const std::filesystem::path& folder);
 /// `[embedder]`.
 void read_embedder(TomlFields& root, Recipe& recipe);
+/// `base`, `adapters`, `merge_adapters` and `merge_output`; after read_model.
+void read_starting_adapters(TomlFields& root, Recipe& recipe, const std::filesystem::path& folder);
+/// `[lora]`; after these.
+void read_lora(TomlFields& root, Recipe& recipe);
 
 }  // namespace decovec

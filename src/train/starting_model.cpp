@@ -18,8 +18,17 @@ Embedder starting_model(const Recipe& recipe, at::Device device) {
                               .eos = recipe.eos,
                               .max_length = recipe.max_length,
                               .latent_attention = recipe.latent_attention,
-                              .seed = recipe.seed};
-    if (!recipe.new_model) return Embedder::load(recipe.model, options);
+                              .seed = recipe.seed,
+                              .adapters = recipe.adapters,
+                              .base = recipe.base,
+                              .merge_adapters = recipe.merge_adapters};
+    if (!recipe.new_model) {
+      Embedder model = Embedder::load(recipe.model, options);
+      if (!recipe.merge_adapters && model.adapters.empty())
+        reject("starting_model: merge_adapters = false: {} has no adapter to train further",
+               recipe.model.string());
+      return model;
+    }
     const auto tokenizer = Tokenizer::from_sentencepiece(recipe.new_model->tokenizer);
     ModelConfig config = recipe.new_model->config;
     config.vocab_size = tokenizer->size();

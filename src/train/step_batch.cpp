@@ -1,6 +1,7 @@
 #include "train/step_batch.hpp"
 
 #include <algorithm>
+#include <unordered_map>
 #include <utility>
 
 #include "decovec/world/random.hpp"
@@ -75,6 +76,14 @@ Relation relation_of(const std::vector<TrainingSet>& sets, const std::vector<Bat
 
 uint64_t text_hash(std::string_view instruction, std::string_view text) {
   return random_bits(RandomKey(0).with(std::string(instruction).append(text)));
+}
+
+std::vector<uint64_t> sequence_keys(const StepBatch& batch, RandomKey key) {
+  std::vector<uint64_t> keys;
+  std::unordered_map<int64_t, uint64_t> texts;  // of a row so far
+  for (const int64_t row : batch.row_of)
+    keys.push_back(random_bits(key.with(static_cast<uint64_t>(row)).with(texts[row]++)));
+  return keys;
 }
 
 StepBatch assemble(const std::vector<TrainingSet>& sets, std::vector<BatchRow> rows, RowRange own,

@@ -42,6 +42,9 @@ using SequenceFunction = std::function<TokenSequence(std::string_view instructio
 StepBatch assemble(const std::vector<TrainingSet>& sets, std::vector<BatchRow> rows, RowRange own,
                    const SequenceFunction& sequence, RandomKey key = RandomKey(0));
 
+/// A key for each of the batch's sequences: of its row and of its place among the row's texts.
+std::vector<uint64_t> sequence_keys(const StepBatch& batch, RandomKey key);
+
 /// 64 bits that tell texts apart.
 uint64_t text_hash(std::string_view instruction, std::string_view text);
 

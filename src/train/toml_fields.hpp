@@ -94,6 +94,10 @@ class TomlFields {
   void fraction(std::string_view key, double& value) {
     read_number(key, value, "a number from 0 to 1", [](double given) { return given >= 0 && given <= 1; });
   }
+  void share(std::string_view key, double& value) {
+    read_number(key, value, "a number from 0 to below 1",
+                [](double given) { return given >= 0 && given < 1; });
+  }
   void positive(std::string_view key, double& value) {
     read_number(key, value, "a number above 0", [](double given) { return given > 0; });
   }

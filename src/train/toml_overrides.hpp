@@ -95,10 +95,10 @@ inline toml::table& table_at(toml::table& root, std::string_view kind, std::stri
   return *target;
 }
 
-/// Applies "key=value": a key of the recipe, or embedder.KEY, model.new.KEY, data.NAME.KEY, stage.NAME.KEY,
-/// evaluation.NAME.KEY (names may hold dots, keys do not), or a key of a table in one of the last three,
-/// stage.NAME.TABLE.KEY. Whether the key and the value are right is seen when the recipe is read. Throws
-/// std::invalid_argument for an address that leads nowhere.
+/// Applies "key=value": a key of the recipe, or embedder.KEY, lora.KEY, model.new.KEY, data.NAME.KEY,
+/// stage.NAME.KEY, evaluation.NAME.KEY (names may hold dots, keys do not), or a key of a table in one of the
+/// last three, stage.NAME.TABLE.KEY. Whether the key and the value are right is seen when the recipe is read.
+/// Throws std::invalid_argument for an address that leads nowhere.
 inline void apply_override(toml::table& root, const std::string& whole) {
   const size_t equals = whole.find('=');
   const size_t last = whole.find_last_not_of(' ', equals == std::string::npos ? equals : equals - 1);
@@ -113,8 +113,8 @@ inline void apply_override(toml::table& root, const std::string& whole) {
   toml::table* target = nullptr;
   if (parent.empty() && dot == std::string::npos) {
     target = &root;
-  } else if (parent == "embedder") {
-    target = root.emplace<toml::table>("embedder").first->second.as_table();
+  } else if (parent == "embedder" || parent == "lora") {
+    target = root.emplace<toml::table>(parent).first->second.as_table();
   } else if (parent == "model.new") {
     if (toml::table* model = root.get_as<toml::table>("model")) target = model->get_as<toml::table>("new");
     if (target == nullptr) reject("{}{}: the recipe has no [model.new]", override_mark, whole);
@@ -127,8 +127,8 @@ inline void apply_override(toml::table& root, const std::string& whole) {
   }
   if (target == nullptr) {
     reject(
-        "{}{}: no such place, expected KEY, embedder.KEY, model.new.KEY, data.NAME.KEY, stage.NAME.KEY or "
-        "evaluation.NAME.KEY before the =",
+        "{}{}: no such place, expected KEY, embedder.KEY, lora.KEY, model.new.KEY, data.NAME.KEY, "
+        "stage.NAME.KEY or evaluation.NAME.KEY before the =",
         override_mark, whole);
   }
   toml::table value = parse_value(std::string_view(whole).substr(equals + 1), whole);

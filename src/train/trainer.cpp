@@ -8,6 +8,7 @@
 
 #include "io/error.hpp"
 #include "io/file.hpp"
+#include "model/adapter_folder.hpp"
 #include "train/fault.hpp"
 #include "train/outputs.hpp"
 #include "train/schedule.hpp"
@@ -90,8 +91,16 @@ StepReport Trainer::run_step(const StageRecipe& stage, const StageData& data, co
   const LossFunction loss = [&](const Embeddings& embeddings, FilterCounts* counts) {
     return batch_loss(embeddings, counts);
   };
-  const ForwardOptions forward{.gradient_checkpointing = stage.gradient_checkpointing};
-  const EmbedFunction embed = [&](const TokenBatch& tokens) { return model_.embed(tokens, forward); };
+  const std::vector<uint64_t> keys = sequence_keys(
+      batch, RandomKey(recipe_.seed).with("dropout").with(stage.name).with(static_cast<uint64_t>(step)));
+  const Adapter* adapter = unmerged_adapter(model_);
+  const EmbedFunction embed = [&](const PackedBatch& packed) {
+    ForwardOptions forward{.gradient_checkpointing = stage.gradient_checkpointing,
+                           .dropout = {.hidden = stage.hidden_dropout,
+                                       .adapter_input = adapter == nullptr ? 0 : adapter->config.dropout}};
+    for (const int64_t row : packed.rows) forward.dropout.keys.push_back(keys[static_cast<size_t>(row)]);
+    return model_.embed(packed.batch, forward);
+  };
   const auto fail_for = [&](const std::string& what, const CachedLoss& result) {
     const std::string examples = examples_at_fault(result, batch, loss, data.sets, world_);
     on_all_ranks(world_, [&] {
@@ -117,6 +126,7 @@ StepReport Trainer::run_step(const StageRecipe& stage, const StageData& data, co
   const double rate = learning_rate(stage, step);
   update(weights_, gradients, optimizer_,
          {.learning_rate = rate,
+          .rate_scales = rate_scales(weights_, model_, stage.layer_decay),
           .weight_decay = stage.weight_decay,
           .gradient_scale = clip_scale(norm, stage.clip)},
          world_);
@@ -164,9 +174,9 @@ void Trainer::add_pace(StepReport& report) {
 void Trainer::finish_stage(const StageRecipe& stage) {
   if (stage.output.empty()) return;
   on_first_rank(world_, [&] {
-    if (is_free(stage.output)) return model_.save(stage.output);
+    if (is_free(stage.output)) return save_output(model_, recipe_, stage.output);
     const StagedFolder expected(stage.output);
-    model_.save(expected.path() / "model");
+    save_output(model_, recipe_, expected.path() / "model");
     if (!holds_files_of(expected.path() / "model", stage.output)) fail_taken(stage);
   });
 }
@@ -211,7 +221,7 @@ void Trainer::checkpoint(const StageRecipe& stage, std::vector<int64_t> position
   if (!options_.checkpoints.empty()) {
     try {
       save_checkpoint(options_.checkpoints, model_, weights_, optimizer_, progress_, fingerprint_, world_,
-                      recipe_.dtype);
+                      recipe_);
     } catch (const OtherRankFailed&) {
       throw;
     } catch (const std::runtime_error& error) {

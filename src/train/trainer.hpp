@@ -38,6 +38,7 @@ class Trainer {
   };
 
   // Before the first step: trainer_start.cpp.
+  static Embedder& with_adapter(Embedder& model, const Recipe& recipe);
   void check_recipe() const;
   void load_datasets();
   void check_room(const DataRecipe& data) const;

@@ -6,7 +6,8 @@
 
 #include "io/error.hpp"
 #include "io/file.hpp"
-#include "model/save.hpp"
+#include "model/adapter_config.hpp"
+#include "model/adapter_folder.hpp"
 #include "train/fingerprint.hpp"
 #include "train/outputs.hpp"
 #include "train/trainer.hpp"
@@ -101,10 +102,29 @@ Trainer::Trainer(Embedder& model, const Recipe& recipe, const TrainOptions& opti
       options_(options),
       world_(options.world ? *options.world : alone_),
       evaluations_(recipe),
-      weights_(make_weights(model.parameters(), world_)) {
+      weights_(make_weights(trained_parameters(with_adapter(model, recipe)), world_)) {
   check_recipe();
   load_datasets();
   for (const StageRecipe& stage : recipe_.stages) stage_data(stage);  // throws for what cannot be sampled
+}
+
+/// Trained again by the same recipe, the model goes on with the adapter that it has.
+Embedder& Trainer::with_adapter(Embedder& model, const Recipe& recipe) {
+  const Adapter* own = unmerged_adapter(model);
+  if (!recipe.lora) return model;
+  if (own == nullptr) {
+    model.add_adapter(*recipe.lora, recipe.seed);
+    return model;
+  }
+  AdapterConfig stated = *recipe.lora;
+  stated.base = own->config.base;
+  stated.task = own->config.task;
+  if (const std::string differs =
+          difference(Json(write_adapter_config(own->config)), write_adapter_config(stated),
+                     {"the model's adapter", "the recipe"});
+      !differs.empty())
+    reject("train: lora: {}; merge the model's adapter first, or train it further without [lora]", differs);
+  return model;
 }
 
 void Trainer::check_recipe() const {
@@ -125,6 +145,13 @@ void Trainer::check_recipe() const {
     within("micro_batch_tokens", 1, kMaxMicroBatchTokens, stage.micro_batch_tokens);
     within("steps", 1, int64_t{1} << 40, stage.steps);
     within("warmup_steps", 0, int64_t{1} << 40, stage.warmup_steps);
+    const auto check = [&](const char* what, bool right, const char* expected, double got) {
+      if (!right) reject("train: stage '{}': {}: expected {}, got {}", stage.name, what, expected, got);
+    };
+    check("hidden_dropout", stage.hidden_dropout >= 0 && stage.hidden_dropout < 1,
+          "a share from 0 to below 1", stage.hidden_dropout);
+    check("layer_decay", stage.layer_decay > 0 && stage.layer_decay <= 1, "a number above 0, at most 1",
+          stage.layer_decay);
     loss_terms(recipe_, stage);
     for (const LossRecipe& loss : stage.losses)
       if (loss.least_columns > model_.dimensions())
@@ -243,7 +270,7 @@ void Trainer::take_outputs() {
   check_apart(outputs);
   if (checkpoints.empty()) {
     const StagedFolder scratch(outputs.front().path);
-    return save_all_but_weights(model_, scratch.path(), model_.dtype());
+    return save_output_settings(model_, recipe_, scratch.path());
   }
 
   lock_.emplace(checkpoints / "lock", "another run writes its checkpoints here; wait for its end");
@@ -255,7 +282,7 @@ void Trainer::take_outputs() {
   if (!newest && options_.resume)
     fail("{}: no checkpoint to resume from; start without it", checkpoints.string());
   const StagedFolder scratch(checkpoints / "scratch");
-  fingerprint_["model"] = fingerprint_of_files(model_, scratch.path());
+  fingerprint_["model"] = fingerprint_of_files(model_, recipe_, scratch.path());
   if (newest) check_same_run(*newest, fingerprint_);
 }
 

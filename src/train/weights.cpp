@@ -7,6 +7,7 @@
 #include <ATen/core/grad_mode.h>
 
 #include "io/error.hpp"
+#include "model/adapter_folder.hpp"
 #include "train/shards.hpp"
 
 namespace decovec {
@@ -46,6 +47,33 @@ at::Tensor Weights::own_part(size_t parameter, const std::vector<at::Tensor>& sl
 
 bool has_master(const at::Tensor& holder) {
   return holder.scalar_type() == at::kBFloat16 || holder.scalar_type() == at::kHalf;
+}
+
+std::vector<Parameter> trained_parameters(const Embedder& model) {
+  const Adapter* adapter = unmerged_adapter(model);
+  std::vector<Parameter> all = model.parameters(), trained;
+  if (adapter == nullptr) return all;
+  const std::vector<Parameter> decoder = parameters(model.transformer);  // the first of `all`
+  const auto is_trained = [&](const std::string& name) {
+    if (is_adapter_weight(name)) return true;
+    const auto& replaced = adapter->replaced;
+    // An embedding may have come along because it was resized; it is not trained then, as PEFT does not.
+    return std::find(replaced.begin(), replaced.end(), name) != replaced.end() &&
+           replaces(adapter->config, adapter->path_prefix + name, /*targeted=*/true);
+  };
+  std::unordered_map<const void*, int64_t> rows;
+  for (size_t i = 0; i < all.size(); ++i) {
+    if (i < decoder.size() && !is_trained(decoder[i].name)) continue;
+    rows[all[i].holder.unsafeGetTensorImpl()] += all[i].shape().at(0);
+    trained.push_back(all[i]);
+  }
+  for (const Parameter& parameter : trained)
+    if (rows.at(parameter.holder.unsafeGetTensorImpl()) != parameter.holder.size(0))
+      reject(
+          "train: the adapter replaces '{}' without what it is held together with (q, k and v, or gate and "
+          "up), which is not supported; let modules_to_save, or bias, name all or none of them",
+          parameter.name);
+  return trained;
 }
 
 Weights make_weights(std::vector<Parameter> parameters, const World& world) {

@@ -6,6 +6,7 @@
 
 #include "decovec/io/safetensors.hpp"
 #include "decovec/io/tensor_files.hpp"
+#include "decovec/model/embedder.hpp"
 #include "decovec/model/parameter.hpp"
 #include "decovec/world/world.hpp"
 #include "world/ranks.hpp"
@@ -31,6 +32,11 @@ struct Weights {
   /// Which of the parameter's elements these are.
   RowRange own_elements(size_t parameter) const;
 };
+
+/// What training changes of a model: everything, or where an adapter lies beside the weights, it alone with
+/// the modules that it replaces and with what follows the decoder (latent attention, Dense). Throws
+/// std::invalid_argument where it replaces some rows of a tensor alone.
+std::vector<Parameter> trained_parameters(const Embedder& model);
 
 /// Throws std::invalid_argument for a holder that is not contiguous or not of a floating-point type.
 Weights make_weights(std::vector<Parameter> parameters, const World& world = World());

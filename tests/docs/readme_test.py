@@ -202,6 +202,17 @@ class Documents(unittest.TestCase):
             self.assertEqual(len(got), len(reference))
             self.assertLess(max(abs(a - b) for a, b in zip(got, reference)), 1e-5)
 
+    def test_an_adapter_trains(self):
+        ((_, lora),) = (block for block in blocks("docs/training.md", "toml") if "beside" in block[0])
+        recipe = (self.folder / "recipe.toml").read_text()
+        (self.folder / "lora.toml").write_text(recipe + lora)
+        result = self.run_shell("decovec train lora.toml --set output=by-lora --set stage.retrieval.steps=2")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertTrue((self.folder / "by-lora/adapter_model.safetensors").is_file())
+        self.assertFalse((self.folder / "by-lora/model.safetensors").exists())
+        result = self.run_shell("decovec embed --model by-lora --input texts.txt --output vectors.npy")
+        self.assertEqual(result.returncode, 0, result.stderr)
+
     @unittest.skipUnless(shutil.which("mpirun"), "mpirun is not installed")
     def test_ranks_train(self):
         ((_, text),) = [block for block in blocks("README.md", "sh") if "mpirun" in block[0]]

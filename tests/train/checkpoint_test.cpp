@@ -100,6 +100,59 @@ TEST_F(Checkpoint, AResumedRunEqualsAnUninterruptedOneBitForBit) {
   }
 }
 
+// The base is as the run began with it, so the checkpoint holds the trained part alone.
+TEST_F(Checkpoint, AdaptersWithDropoutResumeBitForBit) {
+  recipe_.merge_output = true;  // a latent attention has no place in an adapter's folder
+  for (StageRecipe& stage : recipe_.stages) stage.hidden_dropout = 0.1;
+  recipe_.stages[0].layer_decay = 0.7;
+  for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
+    for (const bool dora : {false, true}) {
+      recipe_.lora =
+          AdapterConfig{.rank = 3, .dropout = 0.2, .dora = dora, .targets = {.pattern = "all-linear"}};
+      const Pooling pooling = dora ? Pooling::mean : Pooling::latent_attention;
+      Embedder whole = tiny_model(pooling, type);
+      train(whole, recipe_);
+      for (const int64_t step : {0, 2, 4, 6}) {
+        fs::remove_all(checkpoints_);
+        Embedder interrupted = tiny_model(pooling, type), resumed = tiny_model(pooling, type);
+        ASSERT_EQ(train_until(interrupted, step), TrainResult::stopped);
+        const fs::path saved = checkpoints_ / fmt::format("step-{}", step);
+        EXPECT_FALSE(fs::exists(saved / "model"));
+        for (const std::string& name : TensorFiles::open(saved / "trained.safetensors").names())
+          EXPECT_TRUE(is_adapter_weight(name) || name.starts_with("latent_attention_model.")) << name;
+        ASSERT_EQ(train_until(resumed, -1, true), TrainResult::finished);
+        EXPECT_TRUE(same_weights(whole, resumed)) << c10::toString(type) << " after step " << step;
+      }
+    }
+  }
+}
+
+TEST_F(Checkpoint, AnotherAdapterOrBaseIsRefusedWithTheDifference) {
+  recipe_.merge_output = true;
+  recipe_.lora = AdapterConfig{.rank = 3, .targets = {.pattern = "all-linear"}};
+  Embedder model = tiny_model();
+  train_until(model, 2);
+  const Recipe good = recipe_;
+  const auto error_with = [&](const std::function<void(AdapterConfig&)>& change) {
+    recipe_ = good;
+    change(*recipe_.lora);
+    return resume_error(tiny_model());
+  };
+  EXPECT_TRUE(has(error_with([](AdapterConfig& lora) { lora.alpha = 9; }),
+                  "adapter.lora_alpha: the checkpoint has 8, this run 9"));
+  EXPECT_TRUE(has(error_with([](AdapterConfig& lora) { lora.dropout = 0.5; }), "adapter.lora_dropout"));
+  EXPECT_TRUE(has(error_with([](AdapterConfig& lora) { lora.dora = true; }), "adapter.use_dora"));
+  recipe_ = good;
+  recipe_.lora.reset();
+  EXPECT_TRUE(has(resume_error(tiny_model()), "adapter: the checkpoint has"));
+  recipe_ = good;
+  Embedder other = tiny_model();
+  other.transformer.norm.mul_(1.5);
+  EXPECT_TRUE(has(resume_error(other), "starting_weights"));
+  fs::remove(checkpoints_ / "step-2/trained.safetensors");
+  EXPECT_NE(resume_error(tiny_model()), "");
+}
+
 TEST_F(Checkpoint, HoldsALoadableModelWithItsPrompts) {
   Embedder model = tiny_model();
   train_until(model, 2);

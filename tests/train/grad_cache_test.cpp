@@ -134,7 +134,7 @@ Gradient cached(const TinyModel& model, const StepBatch& batch, World& world, co
   const BatchLoss loss(terms, batch.relation);
   GradientSum sum(model.holders());
   const CachedLoss result = accumulate_gradient(
-      batch, [&](const TokenBatch& tokens) { return model(tokens); },
+      batch, [&](const PackedBatch& packed) { return model(packed.batch); },
       [&](const Embeddings& embeddings, FilterCounts* counts) { return loss(embeddings, counts); }, sum,
       at::kCPU, world, options);
   return {result.loss, test::whole(sum.finish(world), model.holders(), world)};
@@ -261,7 +261,8 @@ struct SmallMemory {
   int64_t with_graph, without;
   mutable std::vector<int64_t> refused = {};
 
-  at::Tensor operator()(const TokenBatch& batch) const {
+  at::Tensor operator()(const PackedBatch& packed) const {
+    const TokenBatch& batch = packed.batch;
     const int64_t most = at::GradMode::is_enabled() ? with_graph : without;
     if (batch.tokens() > most) {
       refused.push_back(batch.tokens());
@@ -307,7 +308,7 @@ TEST(GradCache, WhereALossRunsOutOfMemoryItsTilesShrink) {
     World world;
     const auto run = [&] {
       return accumulate_gradient(
-          batch, [&](const TokenBatch& tokens) { return model(tokens); },
+          batch, [&](const PackedBatch& packed) { return model(packed.batch); },
           [&](const Embeddings& embeddings, FilterCounts* counts) {
             if (embeddings.end - embeddings.begin > most_rows) throw std::bad_alloc();
             return loss(embeddings, counts);

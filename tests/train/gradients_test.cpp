@@ -4,7 +4,10 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
+#include "decovec/loss/batch_loss.hpp"
 #include "decovec/loss/info_nce.hpp"
+#include "decovec/loss/matryoshka.hpp"
+#include "decovec/loss/triplet.hpp"
 #include "train/fixed_rows.hpp"
 #include "train/grad_cache.hpp"
 #include "train/thread_world.hpp"
@@ -35,16 +38,43 @@ StepBatch make_batch(const Embedder& model, RowRange own = {0, 6}) {
   });
 }
 
+/// Shares of zeros, a place's lots drawn as in a step.
+struct Rates {
+  double hidden = 0, adapter_input = 0;
+};
+
+ForwardOptions forward_options(const StepBatch& batch, const PackedBatch& packed, const Rates& rates,
+                               bool checkpointing) {
+  const std::vector<uint64_t> keys = sequence_keys(batch, RandomKey(17));
+  ForwardOptions options{.gradient_checkpointing = checkpointing,
+                         .dropout = {.hidden = rates.hidden, .adapter_input = rates.adapter_input}};
+  for (const int64_t row : packed.rows) options.dropout.keys.push_back(keys[static_cast<size_t>(row)]);
+  return options;
+}
+
+/// Several losses at once, each of some sets or of all.
+std::vector<LossTerm> stacked_losses() {
+  const Loss nce = [](const Embeddings& embeddings, const Relation& relation, FilterCounts* counts) {
+    return info_nce(embeddings, relation, {}, counts);
+  };
+  const Loss cut = [=](const Embeddings& embeddings, const Relation& relation, FilterCounts* counts) {
+    return matryoshka(nce, embeddings, relation, {.dimensions = {4, 16}, .weights = {0.5, 1}}, counts);
+  };
+  const Loss margin = [](const Embeddings& embeddings, const Relation& relation, FilterCounts*) {
+    return triplet(embeddings, relation);
+  };
+  return {{cut}, {nce, 2.0, {0}}, {margin, 0.25, {1}}};
+}
+
 /// The loss with everything in one graph.
-at::Tensor whole_loss(const Embedder& model, const StepBatch& batch) {
+at::Tensor whole_loss(const Embedder& model, const StepBatch& batch, const Rates& rates) {
   const PackedBatch packed = pack(batch.sequences, 1 << 20).at(0);
-  const at::Tensor sorted = model.embed(packed.batch);
+  const at::Tensor sorted = model.embed(packed.batch, forward_options(batch, packed, rates, false));
   const at::Tensor embeddings =
       at::empty_like(sorted).index_copy(0, at::tensor(packed.rows, at::kLong), sorted);
   const int64_t queries = batch.own.size();
-  return info_nce(
-      {embeddings.narrow(0, 0, queries), embeddings.narrow(0, queries, embeddings.size(0) - queries)},
-      batch.relation);
+  return BatchLoss(stacked_losses(), batch.relation)(
+      {embeddings.narrow(0, 0, queries), embeddings.narrow(0, queries, embeddings.size(0) - queries)});
 }
 
 struct Gradient {
@@ -52,10 +82,10 @@ struct Gradient {
   std::vector<at::Tensor> holders;
 };
 
-Gradient plain(const Embedder& model) {
-  const Weights weights = make_weights(model.parameters());
+Gradient plain(const Embedder& model, const Rates& rates) {
+  const Weights weights = make_weights(trained_parameters(model));
   const TrainableScope trainable(weights);
-  const at::Tensor loss = whole_loss(model, make_batch(model));
+  const at::Tensor loss = whole_loss(model, make_batch(model), rates);
   loss.backward();
   GradientSum sum(weights.holders);
   sum.take();
@@ -63,17 +93,19 @@ Gradient plain(const Embedder& model) {
   return {loss.item<double>(), test::whole(sum.finish(world), weights.holders, world)};
 }
 
-Gradient cached(const Embedder& model, World& world, int64_t micro_batch_tokens, bool checkpointing) {
-  const Weights weights = make_weights(model.parameters());
+Gradient cached(const Embedder& model, World& world, const Rates& rates, int64_t micro_batch_tokens,
+                bool checkpointing) {
+  const Weights weights = make_weights(trained_parameters(model));
   const TrainableScope trainable(weights);
   const StepBatch batch = make_batch(model, rows_of_rank(6, world.rank(), world.size()));
+  const BatchLoss loss(stacked_losses(), batch.relation);
   GradientSum sum(weights.holders);
   const CachedLoss result = accumulate_gradient(
       batch,
-      [&](const TokenBatch& tokens) {
-        return model.embed(tokens, {.gradient_checkpointing = checkpointing});
+      [&](const PackedBatch& packed) {
+        return model.embed(packed.batch, forward_options(batch, packed, rates, checkpointing));
       },
-      [&](const Embeddings& embeddings, FilterCounts*) { return info_nce(embeddings, batch.relation); }, sum,
+      [&](const Embeddings& embeddings, FilterCounts* counts) { return loss(embeddings, counts); }, sum,
       at::kCPU, world, {.micro_batch_tokens = micro_batch_tokens, .tile_scores = 64});
   return {result.loss, test::whole(sum.finish(world), weights.holders, world)};
 }
@@ -89,23 +121,63 @@ double difference(const Gradient& a, const Gradient& b) {
   return largest;
 }
 
-class Gradients : public testing::TestWithParam<std::tuple<Pooling, Attention>> {
- protected:
-  Embedder model(at::ScalarType type) const {
-    return tiny_model(std::get<0>(GetParam()), type, std::get<1>(GetParam()));
-  }
+/// A model, with an adapter or without, and dropout or none.
+struct Kind {
+  const char* name;
+  Pooling pooling = Pooling::mean;
+  Attention attention = Attention::bidirectional;
+  std::optional<AdapterConfig> adapter = std::nullopt;
+  Rates rates = {};
 };
 
-INSTANTIATE_TEST_SUITE_P(Models, Gradients,
-                         testing::Combine(testing::Values(Pooling::mean, Pooling::last_token,
-                                                          Pooling::latent_attention),
-                                          testing::Values(Attention::bidirectional, Attention::causal)));
+AdapterConfig all_linear(bool rslora, bool dora) {
+  return {.rank = 3, .alpha = 6, .rslora = rslora, .dora = dora, .targets = {.pattern = "all-linear"}};
+}
+
+const Kind kKinds[] = {
+    {.name = "mean"},
+    {.name = "mean_causal", .attention = Attention::causal},
+    {.name = "last_token", .pooling = Pooling::last_token},
+    {.name = "last_token_causal", .pooling = Pooling::last_token, .attention = Attention::causal},
+    {.name = "latent_attention", .pooling = Pooling::latent_attention},
+    {.name = "latent_attention_causal", .pooling = Pooling::latent_attention, .attention = Attention::causal},
+    {.name = "hidden_dropout", .rates = {.hidden = 0.1}},
+    {.name = "lora", .adapter = all_linear(false, false)},
+    {.name = "rslora_latent_attention_dropout",
+     .pooling = Pooling::latent_attention,
+     .adapter = all_linear(true, false),
+     .rates = {.hidden = 0.1, .adapter_input = 0.2}},
+    {.name = "dora", .adapter = all_linear(false, true)},
+    {.name = "dora_dropout",
+     .attention = Attention::causal,
+     .adapter = all_linear(false, true),
+     .rates = {.hidden = 0.1, .adapter_input = 0.2}},
+};
+
+class Gradients : public testing::TestWithParam<Kind> {
+ protected:
+  Embedder model(at::ScalarType type) const {
+    Embedder embedder = tiny_model(GetParam().pooling, type, GetParam().attention);
+    if (!GetParam().adapter) return embedder;
+    embedder.add_adapter(*GetParam().adapter);
+    for (const Parameter& parameter : embedder.parameters())  // B begins at 0, and then A has no gradient
+      if (parameter.name.ends_with(".lora_B.weight"))
+        parameter.value().copy_(random_normal(RandomKey(4).with(parameter.name), parameter.shape(), 0.05));
+    return embedder;
+  }
+  const Rates& rates() const { return GetParam().rates; }
+};
+
+INSTANTIATE_TEST_SUITE_P(Models, Gradients, testing::ValuesIn(kKinds),
+                         [](const auto& kind) { return std::string(kind.param.name); });
 
 TEST_P(Gradients, AreTheSlopesOfTheLossForEveryParameter) {
+  if (GetParam().adapter && GetParam().adapter->dora)
+    GTEST_SKIP() << "DoRA's gradients take lengths that are none for constants";
   const Embedder embedder = model(at::kDouble);
-  const Gradient gradient = plain(embedder);
+  const Gradient gradient = plain(embedder, rates());
   const StepBatch batch = make_batch(embedder);
-  const Weights weights = make_weights(embedder.parameters());
+  const Weights weights = make_weights(trained_parameters(embedder));
   at::NoGradGuard no_grad;
   for (size_t p = 0; p < weights.parameters.size(); ++p) {
     at::Tensor value = weights.parameters[p].value();
@@ -113,7 +185,7 @@ TEST_P(Gradients, AreTheSlopesOfTheLossForEveryParameter) {
     const double step = 1e-4 / direction.norm().item<double>();
     const auto loss_at = [&](double distance) {
       value.add_(direction, distance);
-      const double loss = whole_loss(embedder, batch).item<double>();
+      const double loss = whole_loss(embedder, batch, rates()).item<double>();
       value.add_(direction, -distance);
       return loss;
     };
@@ -133,20 +205,21 @@ TEST_P(Gradients, DoNotDependOnMicroBatchesOrCheckpointing) {
   World world;
   for (const auto& [type, tolerance] : {std::pair(at::kDouble, 1e-10), std::pair(at::kFloat, 1e-5)}) {
     const Embedder embedder = model(type);
-    const Gradient expected = plain(embedder);
+    const Gradient expected = plain(embedder, rates());
     for (const int64_t micro_batch_tokens : {1, 30, 100, 100000})
       for (const bool checkpointing : {false, true})
-        EXPECT_LT(difference(expected, cached(embedder, world, micro_batch_tokens, checkpointing)), tolerance)
+        EXPECT_LT(difference(expected, cached(embedder, world, rates(), micro_batch_tokens, checkpointing)),
+                  tolerance)
             << c10::toString(type) << " " << micro_batch_tokens << " " << checkpointing;
   }
 }
 
 TEST_P(Gradients, DoNotDependOnTheNumberOfRanks) {
   for (const auto& [type, tolerance] : {std::pair(at::kDouble, 1e-10), std::pair(at::kFloat, 1e-5)}) {
-    const Gradient expected = plain(model(type));
+    const Gradient expected = plain(model(type), rates());
     ThreadRanks(2).run([&, type = type, tolerance = tolerance](World& world) {
       for (const bool checkpointing : {false, true})
-        EXPECT_LT(difference(expected, cached(model(type), world, 100, checkpointing)), tolerance);
+        EXPECT_LT(difference(expected, cached(model(type), world, rates(), 100, checkpointing)), tolerance);
     });
   }
 }

@@ -10,6 +10,7 @@
 #include "io/temporary_folder.hpp"
 #include "train/schedule.hpp"
 #include "train/thread_world.hpp"
+#include "train/tiny_run.hpp"
 #include "train/whole.hpp"
 #include "world/ranks.hpp"
 
@@ -207,6 +208,50 @@ TEST(Schedule, ReachesTheFullRateAfterWarmupAndZeroAtTheEnd) {
   }
   stage.warmup_steps = stage.steps;
   EXPECT_DOUBLE_EQ(learning_rate(stage, stage.steps), 2e-5);
+}
+
+// The rates of BEiT and ELECTRA: 1 for what follows the layers, one factor more for each layer below.
+TEST(LayerDecay, LowersTheRateLayerByLayer) {
+  for (const bool latent : {false, true}) {
+    Embedder model = test::tiny_model(latent ? Pooling::latent_attention : Pooling::mean);
+    model.add_adapter({.targets = {.names = {"embed_tokens", "q_proj"}}});
+    const Weights weights = make_weights(model.parameters());
+    EXPECT_TRUE(rate_scales(weights, model, 1).empty());
+    const std::vector<double> scales = rate_scales(weights, model, 0.5);
+    std::map<std::string, double> of;
+    for (size_t p = 0; p < weights.parameters.size(); ++p)
+      of[weights.parameters[p].name] = scales[weights.holder_of[p]];
+    const std::string prefix = latent ? "embedding_model." : "";
+    EXPECT_EQ(of.at(prefix + "embed_tokens.weight"), 0.125);
+    EXPECT_EQ(of.at(prefix + "embed_tokens.lora_embedding_A"), 0.125);
+    EXPECT_EQ(of.at(prefix + "layers.0.mlp.up_proj.weight"), 0.25);
+    EXPECT_EQ(of.at(prefix + "layers.0.self_attn.q_proj.lora_A.weight"), 0.25);
+    EXPECT_EQ(of.at(prefix + "layers.1.input_layernorm.weight"), 0.5);
+    EXPECT_EQ(of.at(prefix + "norm.weight"), 1);
+    if (latent) {
+      EXPECT_EQ(of.at("latent_attention_model.latents"), 1);
+    }
+  }
+}
+
+TEST(LayerDecay, ScalesStepsAndWeightDecay) {
+  for (const Optimizer kind : {Optimizer::adamw, Optimizer::sgd}) {
+    const at::Tensor a = at::full({2, 2}, 3, at::kDouble), b = at::full({2, 2}, 3, at::kDouble);
+    const at::Tensor alone = at::full({2, 2}, 3, at::kDouble);
+    const Weights both = make_weights({{.name = "a", .holder = a}, {.name = "b", .holder = b}});
+    const Weights one = make_weights({{.name = "alone", .holder = alone}});
+    OptimizerState state{.kind = kind}, state_alone{.kind = kind};
+    World world;
+    for (int step = 0; step < 3; ++step) {
+      std::vector<at::Tensor> gradients = {at::ones({4}, at::kDouble), at::ones({4}, at::kDouble)};
+      std::vector<at::Tensor> gradient = {at::ones({4}, at::kDouble)};
+      update(both, gradients, state, {.learning_rate = 0.1, .rate_scales = {1, 0.25}, .weight_decay = 0.5},
+             world);
+      update(one, gradient, state_alone, {.learning_rate = 0.025, .weight_decay = 0.5}, world);
+    }
+    EXPECT_TRUE(b.equal(alone));
+    EXPECT_FALSE(a.equal(b));
+  }
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // model, [model.new] and [embedder] of a recipe, and the model that they give.
 #include <cstdlib>
 
+#include "io/temporary_folder.hpp"
 #include "train/recipe_fixture.hpp"
 
 namespace decovec {
@@ -128,6 +129,67 @@ TEST_F(RecipeTest, ErrorsOfTheNewModel) {
                   .starts_with("r.toml:2: model: unknown key 'folder'"));
   // TOML itself refuses both at once.
   EXPECT_NE(error("model = \"base\"\n" + text).find("cannot redefine existing string"), std::string::npos);
+}
+
+TEST_F(RecipeTest, ReadsEveryKeyOfLora) {
+  const std::string rest = whole.substr(whole.find("[embedder]"));
+  const Recipe recipe = load(R"(model = "base"
+merge_output = true
+base = "elsewhere"
+adapters = ["one", "/two"]
+[lora]
+rank = 4
+alpha = 12.5
+dropout = 0.05
+targets = ["q_proj", "layers.0.mlp.up_proj"]
+excluded = '.*layers[.]1.*'
+layers = [0, 2]
+modules_to_save = ["norm"]
+rslora = true
+dora = true
+)" + rest);
+  EXPECT_TRUE(recipe.merge_output && recipe.merge_adapters);
+  EXPECT_EQ(recipe.base, folder_ / "elsewhere");
+  EXPECT_EQ(recipe.adapters, (std::vector<fs::path>{folder_ / "one", "/two"}));
+  const AdapterConfig& lora = recipe.lora.value();
+  EXPECT_EQ(lora.rank, 4);
+  EXPECT_EQ(lora.alpha, 12.5);
+  EXPECT_EQ(lora.dropout, 0.05);
+  EXPECT_EQ(lora.targets.names, (Texts{"q_proj", "layers.0.mlp.up_proj"}));
+  EXPECT_EQ(lora.targets.pattern, "");
+  EXPECT_EQ(lora.excluded.pattern, ".*layers[.]1.*");
+  EXPECT_EQ(lora.layers, (std::vector<int64_t>{0, 2}));
+  EXPECT_EQ(lora.modules_to_save, Texts{"norm"});
+  EXPECT_TRUE(lora.rslora && lora.dora);
+
+  EXPECT_FALSE(load(whole).lora);
+  const AdapterConfig plain = load(whole, {"lora.rank=8"}).lora.value();
+  EXPECT_EQ(plain.rank, 8);
+  EXPECT_EQ(plain.alpha, 32);
+  EXPECT_EQ(plain.dropout, 0);
+  EXPECT_EQ(plain.targets.pattern, "all-linear");
+  EXPECT_FALSE(plain.rslora || plain.dora);
+  EXPECT_FALSE(load(whole, {"merge_adapters=false"}).merge_adapters);
+}
+
+TEST_F(RecipeTest, ErrorsOfLoraNameTheirPlace) {
+  const auto wrong = [&](const std::string& text) {
+    return error(replaced(whole, "[embedder]", "[lora]\n" + text + "\n[embedder]"));
+  };
+  EXPECT_EQ(wrong("rank = 0"), "r.toml:4: lora: 'rank': expected an integer from 1 to 1048576, got 0");
+  EXPECT_EQ(wrong("alpha = 0"), "r.toml:4: lora: 'alpha': expected a number above 0, got 0");
+  EXPECT_EQ(wrong("dropout = 1"), "r.toml:4: lora: 'dropout': expected a number from 0 to below 1, got 1");
+  EXPECT_EQ(wrong("targets = []"),
+            "r.toml:4: lora: 'targets': expected a list of one or more strings, got a list");
+  EXPECT_EQ(wrong("targets = \"\""),
+            "r.toml:4: lora: 'targets': expected a string that is not empty, got \"\"");
+  EXPECT_TRUE(wrong("r = 8").starts_with("r.toml:4: lora: unknown key 'r', expected one of rank, alpha,"));
+  EXPECT_EQ(error(whole, {"lora=3"}), "--set lora=3: 'lora': expected a table, got 3");
+  EXPECT_TRUE(has(error(whole, {"lora.rank=8", "merge_adapters=false"}), "trains the starting model's own"));
+  const std::string fresh = new_model + replaced(whole, "model = \"base\"\noutput = \"out/../tuned\"\n", "");
+  EXPECT_TRUE(has(error(fresh, {"lora.rank=8"}), "expected merge_output = true beside [model.new]"));
+  EXPECT_EQ(error(fresh, {"lora.rank=8", "merge_output=true"}), "no error");
+  EXPECT_TRUE(has(error(fresh, {"adapters=[\"x\"]"}), "'adapters': expected a model folder, rather than"));
 }
 
 // A recipe that starts from a small random model.

@@ -25,6 +25,8 @@ homogeneous_ratio = 0.5
 size_exponent = 1
 micro_batch_tokens = 1000
 gradient_checkpointing = true
+hidden_dropout = 0.25
+layer_decay = 0.9
 steps = 30
 optimizer = "sgd"
 learning_rate = 1
@@ -41,6 +43,8 @@ output = "after one"
   EXPECT_EQ(stage.size_exponent, 1.0);
   EXPECT_EQ(stage.micro_batch_tokens, 1000);
   EXPECT_TRUE(stage.gradient_checkpointing);
+  EXPECT_EQ(stage.hidden_dropout, 0.25);
+  EXPECT_EQ(stage.layer_decay, 0.9);
   EXPECT_EQ(stage.optimizer, Optimizer::sgd);
   EXPECT_EQ(stage.learning_rate, 1.0);
   EXPECT_EQ(stage.warmup_steps, 5);
@@ -104,6 +108,19 @@ TEST_F(RecipeTest, ErrorsOfAStageNameFileLineAndPlace) {
             "--set stage.blend.batch_size=1099511627776: stage 'blend': 'batch_size': expected an integer "
             "from 1 to "
             "1048576, got 1099511627776");
+}
+
+TEST_F(RecipeTest, AWarmUpMayBeAShareOfTheStage) {
+  const auto warmup = [&](const std::string& text) {
+    return load(replaced(whole, "steps = 20", text)).stages[0].warmup_steps;
+  };
+  EXPECT_EQ(warmup("steps = 20\nwarmup_ratio = 0.1"), 2);
+  EXPECT_EQ(warmup("warmup_ratio = 0.11\nsteps = 20"), 3);
+  EXPECT_EQ(warmup("steps = 20\nwarmup_ratio = 0"), 0);
+  EXPECT_EQ(error(replaced(whole, "steps = 20", "warmup_steps = 2\nwarmup_ratio = 0.1")),
+            "r.toml:15: stage 'retrieval': 'warmup_ratio': expected none beside warmup_steps, got 0.1");
+  EXPECT_EQ(error(replaced(whole, "steps = 20", "layer_decay = 1.5")),
+            "r.toml:14: stage 'retrieval': 'layer_decay': expected a number above 0, at most 1, got 1.5");
 }
 
 // What a stage's loss gives for two queries whose vectors are e1 and e2, with documents of cosine 1 and 0.6.
@@ -198,16 +215,14 @@ TEST_F(RecipeTest, ErrorsOfLossesNameTheirPlace) {
       "r.toml:14: stage 'retrieval': matryoshka: 'weights': expected a list of one or more numbers of 0 or "
       "more, got -1");
   // Options that are right each and wrong together.
-  EXPECT_EQ(
-      wrong("matryoshka = {dimensions = [4, 4]}"),
-      "r.toml:11: stage 'retrieval': matryoshka: dimensions: expected each once, got 4 again");
+  EXPECT_EQ(wrong("matryoshka = {dimensions = [4, 4]}"),
+            "r.toml:11: stage 'retrieval': matryoshka: dimensions: expected each once, got 4 again");
   EXPECT_TRUE(wrong("matryoshka = {dimensions = [4, 2], weights = [0, 0]}")
                   .starts_with("r.toml:11: stage 'retrieval': matryoshka: weights: expected at "
                                "least one above 0"));
   EXPECT_TRUE(
       wrong("matryoshka = {dimensions = [4, 2], dimensions_per_batch = 3}")
-          .starts_with(
-              "r.toml:11: stage 'retrieval': matryoshka: dimensions_per_batch: expected 0 to 2"));
+          .starts_with("r.toml:11: stage 'retrieval': matryoshka: dimensions_per_batch: expected 0 to 2"));
   EXPECT_TRUE(
       wrong("loss = {name = \"info_nce\", directions = [\"query_to_query\"]}")
           .starts_with(

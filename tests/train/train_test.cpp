@@ -318,12 +318,6 @@ TEST_F(Train, RefusesOutputsThatAreNotApart) {
   EXPECT_TRUE(has(error_of(model), "output of stage 'second': already there"));
 }
 
-TEST_F(Train, RefusesAnAdapterBesideTheWeights) {
-  Embedder model = tiny_model();
-  model.adapters.push_back({.folder = "adapter", .config = {}, .merged = false});
-  EXPECT_NE(error_of(model).find("merge it first"), std::string::npos) << error_of(model);
-}
-
 TEST_F(Train, RefusesRecipesItCannotFollow) {
   Embedder model = tiny_model();
   const Recipe good = recipe_;
@@ -346,6 +340,10 @@ TEST_F(Train, RefusesRecipesItCannotFollow) {
                [](Recipe& r) { r.stages[0].losses[0].weight = 0; });
   expect_error("stage 'first': loss info_nce(): expected data sets of the stage, got 'topics'",
                [](Recipe& r) { r.stages[0].losses[0].data = {"topics"}; });
+  expect_error("stage 'first': hidden_dropout: expected a share from 0 to below 1, got 1",
+               [](Recipe& r) { r.stages[0].hidden_dropout = 1; });
+  expect_error("stage 'first': layer_decay: expected a number above 0, at most 1, got 0",
+               [](Recipe& r) { r.stages[0].layer_decay = 0; });
   expect_error("absent.jsonl", [](Recipe& r) { r.data[0].files = {"absent.jsonl"}; });
 }
 

@@ -30,8 +30,8 @@ struct Linear {
 
 /// Modules by name, as PEFT takes them.
 struct ModuleNames {
-  std::vector<std::string> names;  ///< whole paths, or what a path ends with behind a dot
-  std::string pattern;             ///< instead of names: a regular expression of the whole path
+  std::vector<std::string> names = {};  ///< whole paths, or what a path ends with behind a dot
+  std::string pattern = {};             ///< instead of names: a regular expression of the whole path
 };
 
 /// Which of the base's biases an adapter brings with it.
@@ -39,21 +39,21 @@ enum class AdapterBias { none, all, lora_only };
 
 /// What an adapter_config.json of PEFT says of LoRA.
 struct AdapterConfig {
-  std::string base;  ///< base_model_name_or_path
-  std::string task;  ///< task_type; may be empty
+  std::string base = {};  ///< base_model_name_or_path
+  std::string task = {};  ///< task_type; may be empty
   int64_t rank = 8;
   double alpha = 8;
   double dropout = 0;   ///< of what goes into `a`, in training
   bool rslora = false;  ///< the scale is alpha / sqrt(rank)
   bool dora = false;
-  ModuleNames targets;  ///< the pattern "all-linear" is every linear map
-  ModuleNames excluded;
-  std::vector<int64_t> layers;              ///< of the targets, those of these layers; empty: of all
-  std::vector<std::string> layers_pattern;  ///< what the list of layers is called; empty: anything
+  ModuleNames targets = {};  ///< the pattern "all-linear" is every linear map
+  ModuleNames excluded = {};
+  std::vector<int64_t> layers = {};              ///< of the targets, those of these layers; empty: of all
+  std::vector<std::string> layers_pattern = {};  ///< what the list of layers is called; empty: anything
   /// Ranks and alphas of the modules whose path ends with what the expression matches; the first counts.
-  std::vector<std::pair<std::string, int64_t>> rank_pattern;
-  std::vector<std::pair<std::string, double>> alpha_pattern;
-  std::vector<std::string> modules_to_save;  ///< modules replaced whole, by what their paths end with
+  std::vector<std::pair<std::string, int64_t>> rank_pattern = {};
+  std::vector<std::pair<std::string, double>> alpha_pattern = {};
+  std::vector<std::string> modules_to_save = {};  ///< modules replaced whole, by what their paths end with
   AdapterBias bias = AdapterBias::none;
 };
 

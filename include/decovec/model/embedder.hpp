@@ -108,6 +108,13 @@ class Embedder {
   /// where the folder exists and is not empty.
   void save(const std::filesystem::path& folder, std::optional<at::ScalarType> dtype = std::nullopt) const;
 
+  /// Puts a new adapter beside the weights, which it does not change yet: A uniform within 1 / sqrt(in), B
+  /// zero, DoRA's magnitudes the lengths of the weights' rows, as PEFT begins; the embedding's B is what is
+  /// drawn. Only `config.base` is not read: the base is the folder that the model was loaded from. Throws
+  /// std::invalid_argument where there is one beside the weights already, and for a config that does not fit
+  /// the model, a name without a module included.
+  void add_adapter(const AdapterConfig& config, uint64_t seed = 1);
+
   /// Makes an adapter that lies beside the weights a part of them. Copies of the model keep theirs.
   void merge_adapters();
 
@@ -150,6 +157,7 @@ class Embedder {
   std::string default_prompt;                      ///< a name in `prompts`, or empty
   std::string similarity_fn = "cosine";  ///< also dot, euclidean, manhattan: how to compare the vectors
   FolderLayout layout = FolderLayout::plain_decoder;  ///< what it was loaded from
+  std::filesystem::path base;     ///< the folder of the weights, absolute; empty for a new model
   std::vector<Adapter> adapters;  ///< applied in this order; the last may lie beside the weights
 };
 

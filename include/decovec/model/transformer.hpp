@@ -35,10 +35,19 @@ struct Transformer {
   at::Tensor norm;  ///< [H]
 };
 
+/// Dropout of a training pass. Which entries become 0 follows from the sequence's key, the token's position
+/// in it, layer, place and column alone, so that a pass is repeated however its batch is packed.
+struct Dropout {
+  double hidden = 0;  ///< share of what attention and feed-forward add to the states; from 0 to below 1
+  double adapter_input = 0;         ///< share of what goes into an adapter's `a`
+  std::vector<uint64_t> keys = {};  ///< [B]; where a share is above 0
+};
+
 struct ForwardOptions {
   /// Recompute each layer in the backward pass rather than keep its intermediate values: about a third more
   /// work for memory of one layer. Only `backward()` works through it.
   bool gradient_checkpointing = false;
+  Dropout dropout = {};
 };
 
 /// Tensors of the right shapes and no values; dtype and device as given.

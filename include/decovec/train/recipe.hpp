@@ -71,9 +71,13 @@ struct StageRecipe {
   double size_exponent = 0;             ///< weights are multiplied by size^this, see SamplingOptions
   int64_t micro_batch_tokens = 4096;    ///< tokens with a graph at once: memory, not the result
   bool gradient_checkpointing = false;  ///< see ForwardOptions
+  double hidden_dropout = 0;            ///< see Dropout::hidden
   int64_t steps = 1000;
   Optimizer optimizer = Optimizer::adamw;
   double learning_rate = 2e-5;
+  /// Layer i of n learns at the rate times layer_decay^(n - i), the embedding times layer_decay^(n + 1); the
+  /// final norm, and what follows the decoder, at the rate itself.
+  double layer_decay = 1.0;
   int64_t warmup_steps = 0;
   Schedule schedule = Schedule::linear;
   double weight_decay = 0.0;     ///< of matrices only
@@ -107,7 +111,16 @@ struct NewModelRecipe {
 struct Recipe {
   std::filesystem::path model;              ///< the folder to start from; ignored by train()
   std::optional<NewModelRecipe> new_model;  ///< instead of `model`
-  std::filesystem::path output;             ///< the folder to write; ignored by train()
+  std::filesystem::path base;  ///< as LoadOptions::base, for a `model` that is an adapter's folder
+  std::vector<std::filesystem::path> adapters;  ///< as LoadOptions::adapters
+  /// As LoadOptions::merge_adapters; false trains the last adapter of the starting model further, it alone.
+  bool merge_adapters = true;
+  /// `[lora]`: a new adapter beside the starting model's weights, which is trained alone. Its keys are
+  /// AdapterConfig's rank, alpha, dropout, targets, excluded, layers, modules_to_save, rslora and dora.
+  std::optional<AdapterConfig> lora;
+  /// Saves a trained adapter as part of the weights, a whole model; false: as an adapter's folder.
+  bool merge_output = false;
+  std::filesystem::path output;  ///< the folder to write; ignored by train()
   uint64_t seed = 1;
   at::ScalarType dtype = at::kFloat;  ///< of the weights in training and in the output: float32 or bfloat16
   int64_t checkpoint_every = 500;     ///< steps between checkpoints; 0: only at the end of a stage
